@@ -1,0 +1,3 @@
+//! The `boswell` program.
+
+fn main() {}
