@@ -1,1 +1,22 @@
-//! 
+//! The CPU's arithmetic: what a Whisper network computes with, each operation written once.
+//!
+//! An operation is a [`Kernel`](arch::Kernel) over the small [`Simd`](arch::Simd) trait; every instruction set
+//! implements the trait, and [`arch::dispatch`] picks the best one that the CPU has, at run time. The scalar
+//! implementation is the one that the others are tested against.
+//!
+//! All matrices are row-major `f32`. Shapes are the caller's business: a mismatch is a panic with a message.
+
+pub mod arch;
+mod attention;
+mod gemm;
+mod line;
+mod threads;
+mod vector;
+
+pub use attention::{Attention, KeyValues, attend_one};
+pub use gemm::{Epilogue, Input, Linear, Weights, linear};
+pub use threads::Threads;
+pub use vector::{add, dot, exp_sum, gelu, layer_norm, log_sum_exp, max, softmax};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,83 @@
+use super::*;
+use crate::tests::{assert_close, numbers};
+
+/// `x · wᵀ + bias` in f64.
+fn plain(input: Input<'_>, weights: &[f32], n_in: usize, bias: Option<&[f32]>) -> Vec<f64> {
+    let rows = (0..input.n_rows).map(|row| &input.data[row * input.stride..][..n_in]);
+    rows.flat_map(|x| {
+        weights.chunks(n_in).enumerate().map(move |(i, w)| {
+            let sum: f64 = x.iter().zip(w).map(|(x, w)| f64::from(*x) * f64::from(*w)).sum();
+            sum + bias.map_or(0.0, |b| f64::from(b[i]))
+        })
+    })
+    .collect()
+}
+
+fn check(n_threads: usize, n_rows: usize, n_out: usize, n_in: usize, set: InstructionSet) {
+    let threads = Threads::new(n_threads);
+    let (x, w, b) = (numbers(n_rows * n_in, 1), numbers(n_out * n_in, 2), numbers(n_out, 3));
+    let input = Input::matrix(&x, n_in);
+    let layer = Linear { weights: Weights::pack_for(set, &w, n_out, n_in), bias: Some(b) };
+    let expected = plain(input, &w, n_in, layer.bias.as_deref());
+    let before = numbers(n_rows * n_out, 4);
+    for epilogue in [Epilogue::Store, Epilogue::Add, Epilogue::Gelu] {
+        let mut out = before.clone();
+        linear(&threads, input, &layer, epilogue, &mut out);
+        let mut expected: Vec<f32> = expected.iter().map(|x| *x as f32).collect();
+        match epilogue {
+            Epilogue::Store => {}
+            Epilogue::Add => expected.iter_mut().zip(&before).for_each(|(x, before)| *x += before),
+            Epilogue::Gelu => crate::gelu(&mut expected),
+        }
+        let name = format!("{set}: {n_rows} x {n_in} times {n_out}, {epilogue:?}");
+        assert_close(&name, &out, &expected, 2e-6 * (n_in as f32).max(8.0));
+    }
+}
+
+#[test]
+fn products_of_all_shapes_equal_those_in_f64_on_every_instruction_set() {
+    for set in InstructionSet::available() {
+        for n_rows in [1, 2, 5, 12, 13, 25, 97, 300] {
+            for (n_out, n_in) in [(1, 1), (31, 7), (32, 64), (33, 65), (100, 16)] {
+                check(2, n_rows, n_out, n_in, set);
+            }
+        }
+        check(1, 130, 70, 33, set);
+        check(5, 1, 1000, 64, set);
+    }
+}
+
+#[test]
+fn overlapping_rows_are_a_convolution() {
+    let (channels, n_out, n_rows) = (3, 4, 10);
+    let x = numbers((2 * n_rows + 1) * channels, 1);
+    let w = numbers(n_out * 3 * channels, 2);
+    let input = Input { data: &x, n_rows, stride: 2 * channels };
+    let layer = Linear { weights: Weights::pack(&w, n_out, 3 * channels), bias: None };
+    let mut out = vec![0.0; n_rows * n_out];
+    linear(&Threads::new(1), input, &layer, Epilogue::Store, &mut out);
+    let expected: Vec<f32> = plain(input, &w, 3 * channels, None).iter().map(|x| *x as f32).collect();
+    assert_close("convolution", &out, &expected, 1e-5);
+}
+
+#[test]
+fn rows_are_read_back_as_they_were_packed() {
+    let (n_out, n_in) = (70, 9);
+    let w = numbers(n_out * n_in, 1);
+    for set in InstructionSet::available() {
+        let weights = Weights::pack_for(set, &w, n_out, n_in);
+        for (idx, row) in w.chunks(n_in).enumerate() {
+            let mut out = vec![0.0; n_in];
+            weights.row(idx, &mut out);
+            assert_eq!(out, row);
+        }
+    }
+}
+
+#[test]
+#[should_panic(expected = "shorter than its rows")]
+fn an_input_that_ends_too_early_is_a_panic() {
+    let layer = Linear { weights: Weights::pack(&[1.0; 4], 1, 4), bias: None };
+    let input = Input { data: &[1.0; 7], n_rows: 2, stride: 4 };
+    linear(&Threads::new(1), input, &layer, Epilogue::Store, &mut [0.0; 2]);
+}

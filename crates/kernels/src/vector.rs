@@ -1,0 +1,275 @@
+//! Operations on single vectors: norms, activations, softmax.
+
+use crate::arch::{Kernel, Simd, dispatch};
+
+/// More lanes than any instruction set has.
+const MAX_LANES: usize = 16;
+
+/// The inner product of two vectors.
+///
+/// # Panics
+/// If they differ in length.
+pub fn dot(x: &[f32], y: &[f32]) -> f32 {
+    dispatch(Dot { x, y })
+}
+
+/// `out[i] += x[i]`
+///
+/// # Panics
+/// If they differ in length.
+pub fn add(out: &mut [f32], x: &[f32]) {
+    dispatch(Add { out, x });
+}
+
+/// The greatest element; minus infinity if there is none.
+pub fn max(x: &[f32]) -> f32 {
+    dispatch(Max { x })
+}
+
+/// The sum of `exp(x[i] - offset)`.
+pub fn exp_sum(x: &[f32], offset: f32) -> f32 {
+    dispatch(ExpSum { x, offset })
+}
+
+/// `ln(sum of exp(x[i]))`, without overflow; minus infinity if all are.
+pub fn log_sum_exp(x: &[f32]) -> f32 {
+    let max = max(x);
+    if max == f32::NEG_INFINITY { max } else { max + exp_sum(x, max).ln() }
+}
+
+/// Softmax in place: `x[i] = exp(x[i]) / sum of exp(x)`. At least one element is finite.
+pub fn softmax(x: &mut [f32]) {
+    dispatch(Softmax { x });
+}
+
+/// GELU in its exact form, in place: `x * (1 + erf(x / sqrt 2)) / 2`. Absolute error below 5e-7.
+pub fn gelu(x: &mut [f32]) {
+    dispatch(Gelu { x });
+}
+
+/// Layer normalisation of one row: `(x - mean) / sqrt(variance + 1e-5) * weight + bias`.
+///
+/// # Panics
+/// If the lengths differ.
+pub fn layer_norm(x: &[f32], weight: &[f32], bias: &[f32], out: &mut [f32]) {
+    dispatch(LayerNorm { x, weight, bias, out });
+}
+
+/// `exp(x)` for x up to 88; below -87 it is 1e-38. Relative error below 2e-7.
+#[inline(always)]
+pub(crate) fn exp<S: Simd>(simd: S, x: S::F32) -> S::F32 {
+    const LN_2_HIGH: f32 = 0.693_359_4;
+    const LN_2_LOW: f32 = -2.121_944_4e-4;
+    const POLYNOMIAL: [f32; 6] =
+        [1.987_569_1e-4, 1.398_2e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 5e-1];
+    let x = simd.min(simd.max(x, simd.splat(-87.0)), simd.splat(88.0));
+    let n = simd.round(simd.mul(x, simd.splat(std::f32::consts::LOG2_E)));
+    let r = simd.mul_add(n, simd.splat(-LN_2_HIGH), x);
+    let r = simd.mul_add(n, simd.splat(-LN_2_LOW), r);
+    let tail = polynomial(simd, r, &POLYNOMIAL);
+    let tail = simd.mul_add(tail, simd.mul(r, r), r);
+    simd.mul(simd.add(tail, simd.splat(1.0)), simd.exp2_integer(n))
+}
+
+/// The coefficients stand from the highest power to the lowest.
+#[inline(always)]
+fn polynomial<S: Simd>(simd: S, x: S::F32, coefficients: &[f32]) -> S::F32 {
+    let (first, rest) = coefficients.split_first().expect("a polynomial has a coefficient");
+    let mut sum = simd.splat(*first);
+    for c in rest {
+        sum = simd.mul_add(sum, x, simd.splat(*c));
+    }
+    sum
+}
+
+/// See [`gelu`]. The error function is a quotient of polynomials in x², odd over even, on -4..=4.
+#[inline(always)]
+pub(crate) fn gelu_vector<S: Simd>(simd: S, x: S::F32) -> S::F32 {
+    const ODD: [f32; 7] = [
+        -2.726_142_3e-10,
+        2.770_681_4e-8,
+        -2.101_024e-6,
+        -5.692_506_4e-5,
+        -7.349_906_3e-4,
+        -2.954_599_8e-3,
+        -1.609_603_3e-2,
+    ];
+    const EVEN: [f32; 5] = [-1.456_607_2e-5, -2.133_740_6e-4, -1.682_827e-3, -7.373_329e-3, -1.426_473_9e-2];
+    let z = simd.mul(x, simd.splat(std::f32::consts::FRAC_1_SQRT_2));
+    let z = simd.min(simd.max(z, simd.splat(-4.0)), simd.splat(4.0));
+    let zz = simd.mul(z, z);
+    let erf = simd.div(simd.mul(z, polynomial(simd, zz, &ODD)), polynomial(simd, zz, &EVEN));
+    // Below -6 the result is 0 to seven digits; without the bound, the last bit of `erf` would be multiplied.
+    let half = simd.mul(simd.max(x, simd.splat(-6.0)), simd.splat(0.5));
+    simd.mul_add(half, erf, half)
+}
+
+/// Replaces each element by `f` of it; the rest that fills no vector goes through a padded one.
+#[inline(always)]
+fn map<S: Simd>(simd: S, x: &mut [f32], f: impl Fn(S::F32) -> S::F32) {
+    let mut chunks = x.chunks_exact_mut(S::LANES);
+    for x in chunks.by_ref() {
+        simd.store(f(simd.load(x)), x);
+    }
+    let rest = chunks.into_remainder();
+    if !rest.is_empty() {
+        let mut padded = [0.0; MAX_LANES];
+        padded[..rest.len()].copy_from_slice(rest);
+        let y = f(simd.load(&padded));
+        simd.store(y, &mut padded);
+        rest.copy_from_slice(&padded[..rest.len()]);
+    }
+}
+
+/// Folds all elements into one vector; the rest that fills no vector is padded with `neutral`.
+#[inline(always)]
+fn fold<S: Simd>(
+    simd: S,
+    x: &[f32],
+    first: S::F32,
+    neutral: f32,
+    f: impl Fn(S::F32, S::F32) -> S::F32,
+) -> S::F32 {
+    let chunks = x.chunks_exact(S::LANES);
+    let rest = chunks.remainder();
+    let mut sum = first;
+    for x in chunks {
+        sum = f(sum, simd.load(x));
+    }
+    if !rest.is_empty() {
+        let mut padded = [neutral; MAX_LANES];
+        padded[..rest.len()].copy_from_slice(rest);
+        sum = f(sum, simd.load(&padded));
+    }
+    sum
+}
+
+struct Dot<'a> {
+    x: &'a [f32],
+    y: &'a [f32],
+}
+
+impl Kernel for Dot<'_> {
+    type Output = f32;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) -> f32 {
+        assert_eq!(self.x.len(), self.y.len(), "dot: x and y differ in length");
+        let (mut xs, mut ys) = (self.x.chunks_exact(S::LANES), self.y.chunks_exact(S::LANES));
+        let mut sum = simd.splat(0.0);
+        for (x, y) in xs.by_ref().zip(ys.by_ref()) {
+            sum = simd.mul_add(simd.load(x), simd.load(y), sum);
+        }
+        let tail: f32 = xs.remainder().iter().zip(ys.remainder()).map(|(x, y)| x * y).sum();
+        simd.sum(sum) + tail
+    }
+}
+
+struct Add<'a> {
+    out: &'a mut [f32],
+    x: &'a [f32],
+}
+
+impl Kernel for Add<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        assert_eq!(self.x.len(), self.out.len(), "add: x and out differ in length");
+        for (out, x) in self.out.iter_mut().zip(self.x) {
+            *out += x;
+        }
+    }
+}
+
+struct Max<'a> {
+    x: &'a [f32],
+}
+
+impl Kernel for Max<'_> {
+    type Output = f32;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) -> f32 {
+        let least = f32::NEG_INFINITY;
+        simd.max_lane(fold(simd, self.x, simd.splat(least), least, |max, x| simd.max(max, x)))
+    }
+}
+
+struct ExpSum<'a> {
+    x: &'a [f32],
+    offset: f32,
+}
+
+impl Kernel for ExpSum<'_> {
+    type Output = f32;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) -> f32 {
+        let offset = simd.splat(self.offset);
+        let add = |sum, x| simd.add(sum, exp(simd, simd.sub(x, offset)));
+        simd.sum(fold(simd, self.x, simd.splat(0.0), f32::NEG_INFINITY, add))
+    }
+}
+
+struct Softmax<'a> {
+    x: &'a mut [f32],
+}
+
+impl Kernel for Softmax<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let max = simd.splat(Max { x: self.x }.run(simd));
+        map(simd, self.x, |x| exp(simd, simd.sub(x, max)));
+        let sum = simd.sum(fold(simd, self.x, simd.splat(0.0), 0.0, |sum, x| simd.add(sum, x)));
+        let scale = simd.splat(1.0 / sum);
+        map(simd, self.x, |x| simd.mul(x, scale));
+    }
+}
+
+struct Gelu<'a> {
+    x: &'a mut [f32],
+}
+
+impl Kernel for Gelu<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        map(simd, self.x, |x| gelu_vector(simd, x));
+    }
+}
+
+struct LayerNorm<'a> {
+    x: &'a [f32],
+    weight: &'a [f32],
+    bias: &'a [f32],
+    out: &'a mut [f32],
+}
+
+impl Kernel for LayerNorm<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        const EPSILON: f32 = 1e-5;
+        let Self { x, weight, bias, out } = self;
+        let n = x.len();
+        assert!([weight.len(), bias.len(), out.len()] == [n; 3], "layer_norm: the lengths differ");
+        let sum = fold(simd, x, simd.splat(0.0), 0.0, |sum, x| simd.add(sum, x));
+        let mean = simd.sum(sum) / n as f32;
+        let squares = fold(simd, x, simd.splat(0.0), mean, |sum, x| {
+            let d = simd.sub(x, simd.splat(mean));
+            simd.mul_add(d, d, sum)
+        });
+        let scale = 1.0 / (simd.sum(squares) / n as f32 + EPSILON).sqrt();
+        for (((out, x), weight), bias) in out.iter_mut().zip(x).zip(weight).zip(bias) {
+            *out = (x - mean) * scale * weight + bias;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
