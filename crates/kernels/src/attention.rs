@@ -207,7 +207,7 @@ impl<S: Simd> Running<S> {
     }
 }
 
-/// The keys and values of one layer for one sequence, in the order in which [`attend_one`] reads them.
+/// The keys and values of one layer for one sequence, in the order in which [`KeyValues::attend`] reads them.
 #[derive(Clone)]
 pub struct KeyValues {
     n_head: usize,
@@ -266,25 +266,22 @@ impl KeyValues {
         self.len += 1;
     }
 
+    /// Attention of one query to the first `len` positions: `softmax(q · kᵀ / sqrt(head_dim)) · v` of one head.
+    ///
+    /// - `query`, `out`: `[head_dim]`
+    ///
+    /// # Panics
+    /// If so many positions are not held, or a length does not fit.
+    pub fn attend(&self, head_idx: usize, len: usize, query: &[f32], out: &mut [f32]) {
+        assert!((1..=self.len).contains(&len), "{len} positions of {} cannot be attended to", self.len);
+        assert!(head_idx < self.n_head, "there is no head {head_idx}");
+        assert!([query.len(), out.len()] == [self.head_dim; 2], "query and out are not [head_dim]");
+        dispatch(AttendHead { query, cache: self, head_idx, len, out });
+    }
+
     /// Forgets all positions from `len` on.
     pub fn truncate(&mut self, len: usize) {
         self.len = self.len.min(len);
-    }
-}
-
-/// Attention of one query to all positions of a cache: `softmax(q · kᵀ / sqrt(head_dim)) · v` for every head.
-///
-/// - `query`, `out`: `[n_head * head_dim]`
-///
-/// # Panics
-/// If the cache is empty or a length does not fit.
-pub fn attend_one(query: &[f32], cache: &KeyValues, out: &mut [f32]) {
-    let n_state = cache.n_head * cache.head_dim;
-    assert!(query.len() == n_state && out.len() == n_state, "query and out are not [n_state]");
-    assert!(cache.len > 0, "there is nothing to attend to");
-    let heads = query.chunks_exact(cache.head_dim).zip(out.chunks_exact_mut(cache.head_dim));
-    for (head_idx, (query, out)) in heads.enumerate() {
-        dispatch(AttendHead { query, cache, head_idx, out });
     }
 }
 
@@ -292,6 +289,7 @@ struct AttendHead<'a> {
     query: &'a [f32], // [head_dim]
     cache: &'a KeyValues,
     head_idx: usize,
+    len: usize,
     out: &'a mut [f32], // [head_dim]
 }
 
@@ -300,8 +298,8 @@ impl Kernel for AttendHead<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let KeyValues { head_dim, capacity, len, panel, ref keys, ref values, .. } = *self.cache;
-        let n_panels = len.div_ceil(panel);
+        let KeyValues { head_dim, capacity, panel, ref keys, ref values, .. } = *self.cache;
+        let n_panels = self.len.div_ceil(panel);
         SCRATCH.with_borrow_mut(|scratch| {
             let scratch = scratch.at_least(n_panels * panel + head_dim + panel);
             let (scores, scratch) = scratch.split_at_mut(n_panels * panel);
@@ -313,11 +311,12 @@ impl Kernel for AttendHead<'_> {
             for (scores, keys) in scores.chunks_exact_mut(panel).zip(keys) {
                 simd.tile(1, scaled, 1, keys, scores, false);
             }
-            softmax(&mut scores[..len]);
+            let scores = &mut scores[..self.len];
+            softmax(scores);
             let values_len = capacity * head_dim.next_multiple_of(panel);
             let values = values.as_slice()[self.head_idx * values_len..].chunks_exact(capacity * panel);
             for (out, values) in self.out.chunks_mut(panel).zip(values) {
-                simd.tile(1, &scores[..len], 1, values, sums, false);
+                simd.tile(1, scores, 1, values, sums, false);
                 out.copy_from_slice(&sums[..out.len()]);
             }
         });

@@ -13,7 +13,7 @@ mod line;
 mod threads;
 mod vector;
 
-pub use attention::{Attention, KeyValues, attend_one};
+pub use attention::{Attention, KeyValues};
 pub use gemm::{Epilogue, Input, Linear, Weights, linear};
 pub use threads::Threads;
 pub use vector::{add, dot, exp_sum, gelu, layer_norm, log_sum_exp, max, softmax};

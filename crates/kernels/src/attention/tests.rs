@@ -25,6 +25,12 @@ fn plain(q: &[f32], k: &[f32], v: &[f32], n_head: usize, head_dim: usize) -> Vec
     out
 }
 
+/// All heads of one query.
+fn attend(cache: &KeyValues, len: usize, query: &[f32], out: &mut [f32]) {
+    let heads = query.chunks(cache.head_dim).zip(out.chunks_mut(cache.head_dim));
+    heads.enumerate().for_each(|(head_idx, (query, out))| cache.attend(head_idx, len, query, out));
+}
+
 fn split(qkv: &[f32], n_state: usize) -> [Vec<f32>; 3] {
     let part =
         |i: usize| qkv.chunks(3 * n_state).flat_map(|row| &row[i * n_state..][..n_state]).copied().collect();
@@ -60,14 +66,15 @@ fn a_cache_gives_what_full_attention_gives_to_the_last_position() {
             let at = (len - 1) * n_state..len * n_state;
             cache.push(&k[at.clone()], &v[at.clone()]);
             let mut out = vec![0.0; n_state];
-            attend_one(&q[at.clone()], &cache, &mut out);
+            attend(&cache, len, &q[at.clone()], &mut out);
             let expected = plain(&q[at], &k[..len * n_state], &v[..len * n_state], n_head, head_dim);
             assert_close(&format!("{len} positions"), &out, &expected, 1e-5);
         }
-        cache.truncate(1);
         let mut out = vec![0.0; n_state];
-        attend_one(&q[..n_state], &cache, &mut out);
-        assert_close("truncated", &out, &v[..n_state], 1e-6);
+        attend(&cache, 1, &q[..n_state], &mut out);
+        assert_close("only the first", &out, &v[..n_state], 1e-6);
+        cache.truncate(0);
+        assert!(cache.is_empty());
     }
 }
 
