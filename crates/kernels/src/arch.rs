@@ -70,7 +70,10 @@ pub trait Kernel {
     /// What the operation returns.
     type Output;
 
-    /// Does the work. Implementations are `#[inline(always)]`, so that they are compiled for the instruction set.
+    /// Does the work.
+    ///
+    /// Whatever it calls that computes with `simd` is `#[inline(always)]`, closures too: only what is inlined is
+    /// compiled for the instruction set.
     fn run<S: Simd>(self, simd: S) -> Self::Output;
 }
 
@@ -211,10 +214,13 @@ fn tile_of<S: Simd, const ROWS: usize, const VECTORS: usize>(
     }
     for (a, b) in a.chunks(a_stride).zip(b.chunks_exact(columns)) {
         let a: &[f32; ROWS] = a.first_chunk().expect("a row of `a` is at least as long as the tile has rows");
-        let b: [S::F32; VECTORS] = std::array::from_fn(|v| simd.load(&b[v * S::LANES..]));
+        let mut vectors = [simd.splat(0.0); VECTORS];
+        for (v, vector) in vectors.iter_mut().enumerate() {
+            *vector = simd.load(&b[v * S::LANES..]);
+        }
         for (sums, a) in sums.iter_mut().zip(a) {
             let a = simd.splat(*a);
-            for (sum, b) in sums.iter_mut().zip(b) {
+            for (sum, b) in sums.iter_mut().zip(vectors) {
                 *sum = simd.mul_add(a, b, *sum);
             }
         }

@@ -68,7 +68,7 @@ impl Attention {
         let (keys, values) = (self.keys.as_slice(), self.values.as_slice());
         threads.for_each_tile(out, n_state, panel, head_dim, |queries, columns, out| {
             let head_idx = columns.start / head_dim;
-            dispatch(QueryPanel {
+            let panel = QueryPanel {
                 queries: &qkv[queries.start * 3 * n_state + columns.start..],
                 stride: 3 * n_state,
                 first: queries.start,
@@ -76,8 +76,8 @@ impl Attention {
                 head_dim,
                 keys: &keys[head_idx * keys_len..][..keys_len],
                 values: &values[head_idx * n_ctx * head_dim..][..n_ctx * head_dim],
-                out,
-            });
+            };
+            SCRATCH.with_borrow_mut(|scratch| dispatch(Attend { panel, scratch, out }));
         });
     }
 }
@@ -87,7 +87,7 @@ thread_local! {
 }
 
 /// One panel of queries against all keys of one head.
-struct QueryPanel<'a, 'out> {
+struct QueryPanel<'a> {
     queries: &'a [f32], // the head's part of the first query, the others `stride` apart
     stride: usize,
     first: usize,
@@ -95,48 +95,53 @@ struct QueryPanel<'a, 'out> {
     head_dim: usize,
     keys: &'a [f32],   // [tiles of keys, head_dim, tile rows]
     values: &'a [f32], // [n_ctx, head_dim]
+}
+
+struct Attend<'a, 'out> {
+    panel: QueryPanel<'a>,
+    scratch: &'a mut Aligned,
     out: TileMut<'out>,
 }
 
-impl Kernel for QueryPanel<'_, '_> {
+impl Kernel for Attend<'_, '_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(mut self, simd: S) {
-        let (panel, head_dim) = (S::TILE_COLUMNS, self.head_dim);
+    fn run<S: Simd>(self, simd: S) {
+        let Self { panel: queries, scratch, mut out } = self;
+        let (panel, head_dim) = (S::TILE_COLUMNS, queries.head_dim);
         let block = TILES_PER_BLOCK * S::TILE_ROWS;
-        SCRATCH.with_borrow_mut(|scratch| {
-            let scratch = scratch.at_least((2 * head_dim + block) * panel);
-            let (packed, scratch) = scratch.split_at_mut(head_dim * panel); // [head_dim, panel]
-            let (sums, scores) = scratch.split_at_mut(head_dim * panel); // [head_dim, panel], [block, panel]
-            self.pack_queries(panel, packed);
-            sums.fill(0.0);
-            let mut running = Running::new(simd);
-            let key_blocks = self.keys.chunks(block * head_dim);
-            for (keys, values) in key_blocks.zip(self.values.chunks(block * head_dim)) {
-                let n_keys = values.len() / head_dim;
-                let scores = &mut scores[..n_keys * panel];
-                for (keys, scores) in
-                    keys.chunks_exact(S::TILE_ROWS * head_dim).zip(scores.chunks_mut(S::TILE_ROWS * panel))
-                {
-                    simd.tile(scores.len() / panel, keys, S::TILE_ROWS, packed, scores, false);
-                }
-                running.exponentiate(simd, scores, sums);
-                add_values(simd, values, head_dim, scores, sums);
+        let scratch = scratch.at_least((2 * head_dim + block) * panel);
+        let (packed, scratch) = scratch.split_at_mut(head_dim * panel); // [head_dim, panel]
+        let (sums, scores) = scratch.split_at_mut(head_dim * panel); // [head_dim, panel], [block, panel]
+        queries.pack(panel, packed);
+        sums.fill(0.0);
+        let mut running = Running::new(simd);
+        let key_blocks = queries.keys.chunks(block * head_dim);
+        for (keys, values) in key_blocks.zip(queries.values.chunks(block * head_dim)) {
+            let n_keys = values.len() / head_dim;
+            let scores = &mut scores[..n_keys * panel];
+            let tiles = keys.chunks_exact(S::TILE_ROWS * head_dim);
+            for (keys, scores) in tiles.zip(scores.chunks_mut(S::TILE_ROWS * panel)) {
+                simd.tile(scores.len() / panel, keys, S::TILE_ROWS, packed, scores, false);
             }
-            running.divide(simd, sums);
-            for idx in 0..self.n_queries {
-                let out = self.out.row(self.first + idx);
-                out.iter_mut().zip(sums.chunks_exact(panel)).for_each(|(out, sums)| *out = sums[idx]);
+            running.exponentiate(simd, scores, sums);
+            add_values(simd, values, head_dim, scores, sums);
+        }
+        running.divide(simd, sums);
+        for idx in 0..queries.n_queries {
+            let out = out.row(queries.first + idx);
+            for (out, sums) in out.iter_mut().zip(sums.chunks_exact(panel)) {
+                *out = sums[idx];
             }
-        });
+        }
     }
 }
 
-impl QueryPanel<'_, '_> {
+impl QueryPanel<'_> {
     /// The queries as a panel `[head_dim, panel]`, scaled by `1 / sqrt(head_dim)`.
     #[inline(always)]
-    fn pack_queries(&self, panel: usize, packed: &mut [f32]) {
+    fn pack(&self, panel: usize, packed: &mut [f32]) {
         let scale = 1.0 / (self.head_dim as f32).sqrt();
         packed.fill(0.0);
         for (idx, query) in self.queries.chunks(self.stride).take(self.n_queries).enumerate() {
@@ -276,7 +281,9 @@ impl KeyValues {
         assert!((1..=self.len).contains(&len), "{len} positions of {} cannot be attended to", self.len);
         assert!(head_idx < self.n_head, "there is no head {head_idx}");
         assert!([query.len(), out.len()] == [self.head_dim; 2], "query and out are not [head_dim]");
-        dispatch(AttendHead { query, cache: self, head_idx, len, out });
+        SCRATCH.with_borrow_mut(|scratch| {
+            dispatch(AttendHead { query, cache: self, head_idx, len, scratch, out });
+        });
     }
 
     /// Forgets all positions from `len` on.
@@ -290,6 +297,7 @@ struct AttendHead<'a> {
     cache: &'a KeyValues,
     head_idx: usize,
     len: usize,
+    scratch: &'a mut Aligned,
     out: &'a mut [f32], // [head_dim]
 }
 
@@ -300,26 +308,26 @@ impl Kernel for AttendHead<'_> {
     fn run<S: Simd>(self, simd: S) {
         let KeyValues { head_dim, capacity, panel, ref keys, ref values, .. } = *self.cache;
         let n_panels = self.len.div_ceil(panel);
-        SCRATCH.with_borrow_mut(|scratch| {
-            let scratch = scratch.at_least(n_panels * panel + head_dim + panel);
-            let (scores, scratch) = scratch.split_at_mut(n_panels * panel);
-            let (scaled, sums) = scratch.split_at_mut(head_dim);
-            let scale = 1.0 / (head_dim as f32).sqrt();
-            scaled.iter_mut().zip(self.query).for_each(|(out, x)| *out = x * scale);
-            let keys_len = capacity.next_multiple_of(panel) * head_dim;
-            let keys = keys.as_slice()[self.head_idx * keys_len..].chunks_exact(head_dim * panel);
-            for (scores, keys) in scores.chunks_exact_mut(panel).zip(keys) {
-                simd.tile(1, scaled, 1, keys, scores, false);
-            }
-            let scores = &mut scores[..self.len];
-            softmax(scores);
-            let values_len = capacity * head_dim.next_multiple_of(panel);
-            let values = values.as_slice()[self.head_idx * values_len..].chunks_exact(capacity * panel);
-            for (out, values) in self.out.chunks_mut(panel).zip(values) {
-                simd.tile(1, scores, 1, values, sums, false);
-                out.copy_from_slice(&sums[..out.len()]);
-            }
-        });
+        let scratch = self.scratch.at_least(n_panels * panel + head_dim + panel);
+        let (scores, scratch) = scratch.split_at_mut(n_panels * panel);
+        let (scaled, sums) = scratch.split_at_mut(head_dim);
+        let scale = 1.0 / (head_dim as f32).sqrt();
+        for (out, x) in scaled.iter_mut().zip(self.query) {
+            *out = x * scale;
+        }
+        let keys_len = capacity.next_multiple_of(panel) * head_dim;
+        let keys = keys.as_slice()[self.head_idx * keys_len..].chunks_exact(head_dim * panel);
+        for (scores, keys) in scores.chunks_exact_mut(panel).zip(keys) {
+            simd.tile(1, scaled, 1, keys, scores, false);
+        }
+        let scores = &mut scores[..self.len];
+        softmax(scores);
+        let values_len = capacity * head_dim.next_multiple_of(panel);
+        let values = values.as_slice()[self.head_idx * values_len..].chunks_exact(capacity * panel);
+        for (out, values) in self.out.chunks_mut(panel).zip(values) {
+            simd.tile(1, scores, 1, values, sums, false);
+            out.copy_from_slice(&sums[..out.len()]);
+        }
     }
 }
 

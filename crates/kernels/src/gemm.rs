@@ -148,7 +148,10 @@ pub fn linear(threads: &Threads, input: Input<'_>, layer: &Linear, epilogue: Epi
         (n_rows, n_panels.div_ceil(4 * threads.count()).max(1) * panel)
     };
     threads.for_each_tile(out, weights.n_out, rows, columns, |rows, columns, out| {
-        run_on(weights.set, Block { input, weights, bias: bias.as_deref(), epilogue, rows, columns, out });
+        PACKED_ROWS.with_borrow_mut(|packed| {
+            let finish = Finish { bias: bias.as_deref(), epilogue, columns, out };
+            run_on(weights.set, Block { input, weights, rows, packed, finish });
+        });
     });
 }
 
@@ -161,9 +164,15 @@ thread_local! {
 struct Block<'a, 'out> {
     input: Input<'a>,
     weights: &'a Weights,
+    rows: Range<usize>,
+    packed: &'a mut Aligned,
+    finish: Finish<'a, 'out>,
+}
+
+/// What becomes of the sums of a task.
+struct Finish<'a, 'out> {
     bias: Option<&'a [f32]>,
     epilogue: Epilogue,
-    rows: Range<usize>,
     columns: Range<usize>, // starts at a panel
     out: TileMut<'out>,
 }
@@ -172,48 +181,48 @@ impl Kernel for Block<'_, '_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(mut self, simd: S) {
-        PACKED_ROWS.with_borrow_mut(|packed| {
-            let n_tiles = self.rows.len().div_ceil(S::TILE_ROWS);
-            let tile_len = self.weights.n_in * S::TILE_ROWS;
-            let packed = packed.at_least(n_tiles * tile_len);
-            for (idx, packed) in packed.chunks_exact_mut(tile_len).enumerate() {
-                self.pack_tile(self.tile_rows::<S>(idx), S::TILE_ROWS, packed);
-            }
-            let panels = self.columns.start / S::TILE_COLUMNS..self.columns.end.div_ceil(S::TILE_COLUMNS);
-            let mut sums = [0.0; MAX_TILE];
-            for panel_idx in panels {
-                let panel = self.weights.panel(panel_idx);
-                for (idx, packed) in packed.chunks_exact(tile_len).enumerate() {
-                    let rows = self.tile_rows::<S>(idx);
-                    simd.tile(rows.len(), packed, S::TILE_ROWS, panel, &mut sums, false);
-                    for (row, sums) in rows.zip(sums.chunks_exact_mut(S::TILE_COLUMNS)) {
-                        self.store(simd, row, panel_idx * S::TILE_COLUMNS, sums);
-                    }
+    fn run<S: Simd>(self, simd: S) {
+        let Self { input, weights, rows, packed, mut finish } = self;
+        let tile_len = weights.n_in * S::TILE_ROWS;
+        let packed = packed.at_least(rows.len().div_ceil(S::TILE_ROWS) * tile_len);
+        for (idx, packed) in packed.chunks_exact_mut(tile_len).enumerate() {
+            pack_tile(input, tile_rows::<S>(&rows, idx), weights.n_in, S::TILE_ROWS, packed);
+        }
+        let columns = &finish.columns;
+        let panels = columns.start / S::TILE_COLUMNS..columns.end.div_ceil(S::TILE_COLUMNS);
+        let mut sums = [0.0; MAX_TILE];
+        for panel_idx in panels {
+            let panel = weights.panel(panel_idx);
+            for (idx, packed) in packed.chunks_exact(tile_len).enumerate() {
+                let rows = tile_rows::<S>(&rows, idx);
+                simd.tile(rows.len(), packed, S::TILE_ROWS, panel, &mut sums, false);
+                for (row, sums) in rows.zip(sums.chunks_exact_mut(S::TILE_COLUMNS)) {
+                    finish.store(simd, row, panel_idx * S::TILE_COLUMNS, sums);
                 }
-            }
-        });
-    }
-}
-
-impl Block<'_, '_> {
-    /// The rows of one register tile of this task.
-    #[inline(always)]
-    fn tile_rows<S: Simd>(&self, tile_idx: usize) -> Range<usize> {
-        let start = self.rows.start + tile_idx * S::TILE_ROWS;
-        start..(start + S::TILE_ROWS).min(self.rows.end)
-    }
-
-    #[inline(always)]
-    fn pack_tile(&self, rows: Range<usize>, width: usize, out: &mut [f32]) {
-        for (column_idx, row) in rows.enumerate() {
-            let row = &self.input.data[row * self.input.stride..][..self.weights.n_in];
-            for (out, x) in out.chunks_exact_mut(width).zip(row) {
-                out[column_idx] = *x;
             }
         }
     }
+}
 
+/// The rows of one register tile of a task.
+#[inline(always)]
+fn tile_rows<S: Simd>(rows: &Range<usize>, tile_idx: usize) -> Range<usize> {
+    let start = rows.start + tile_idx * S::TILE_ROWS;
+    start..(start + S::TILE_ROWS).min(rows.end)
+}
+
+/// Turns up to `width` rows of the input into columns `[n_in, width]`.
+#[inline(always)]
+fn pack_tile(input: Input<'_>, rows: Range<usize>, n_in: usize, width: usize, out: &mut [f32]) {
+    for (column_idx, row) in rows.enumerate() {
+        let row = &input.data[row * input.stride..][..n_in];
+        for (out, x) in out.chunks_exact_mut(width).zip(row) {
+            out[column_idx] = *x;
+        }
+    }
+}
+
+impl Finish<'_, '_> {
     /// Finishes one row of a tile, `[TILE_COLUMNS]`, and writes as much of it as the layer has outputs.
     #[inline(always)]
     fn store<S: Simd>(&mut self, simd: S, row: usize, column: usize, sums: &mut [f32]) {
@@ -226,7 +235,11 @@ impl Block<'_, '_> {
         let out = &mut self.out.row(row)[column - self.columns.start..][..n];
         match self.epilogue {
             Epilogue::Store => out.copy_from_slice(&sums[..n]),
-            Epilogue::Add => out.iter_mut().zip(sums).for_each(|(out, sum)| *out += *sum),
+            Epilogue::Add => {
+                for (out, sum) in out.iter_mut().zip(sums) {
+                    *out += *sum;
+                }
+            }
             Epilogue::Gelu => {
                 for sums in sums.chunks_exact_mut(S::LANES) {
                     simd.store(gelu_vector(simd, simd.load(sums)), sums);

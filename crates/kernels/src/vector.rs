@@ -192,7 +192,14 @@ impl Kernel for Max<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) -> f32 {
         let least = f32::NEG_INFINITY;
-        simd.max_lane(fold(simd, self.x, simd.splat(least), least, |max, x| simd.max(max, x)))
+        simd.max_lane(fold(
+            simd,
+            self.x,
+            simd.splat(least),
+            least,
+            #[inline(always)]
+            |max, x| simd.max(max, x),
+        ))
     }
 }
 
@@ -207,8 +214,15 @@ impl Kernel for ExpSum<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) -> f32 {
         let offset = simd.splat(self.offset);
-        let add = |sum, x| simd.add(sum, exp(simd, simd.sub(x, offset)));
-        simd.sum(fold(simd, self.x, simd.splat(0.0), f32::NEG_INFINITY, add))
+        let sum = fold(
+            simd,
+            self.x,
+            simd.splat(0.0),
+            f32::NEG_INFINITY,
+            #[inline(always)]
+            |sum, x| simd.add(sum, exp(simd, simd.sub(x, offset))),
+        );
+        simd.sum(sum)
     }
 }
 
@@ -222,10 +236,27 @@ impl Kernel for Softmax<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         let max = simd.splat(Max { x: self.x }.run(simd));
-        map(simd, self.x, |x| exp(simd, simd.sub(x, max)));
-        let sum = simd.sum(fold(simd, self.x, simd.splat(0.0), 0.0, |sum, x| simd.add(sum, x)));
+        map(
+            simd,
+            self.x,
+            #[inline(always)]
+            |x| exp(simd, simd.sub(x, max)),
+        );
+        let sum = simd.sum(fold(
+            simd,
+            self.x,
+            simd.splat(0.0),
+            0.0,
+            #[inline(always)]
+            |sum, x| simd.add(sum, x),
+        ));
         let scale = simd.splat(1.0 / sum);
-        map(simd, self.x, |x| simd.mul(x, scale));
+        map(
+            simd,
+            self.x,
+            #[inline(always)]
+            |x| simd.mul(x, scale),
+        );
     }
 }
 
@@ -238,7 +269,12 @@ impl Kernel for Gelu<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        map(simd, self.x, |x| gelu_vector(simd, x));
+        map(
+            simd,
+            self.x,
+            #[inline(always)]
+            |x| gelu_vector(simd, x),
+        );
     }
 }
 
@@ -258,12 +294,26 @@ impl Kernel for LayerNorm<'_> {
         let Self { x, weight, bias, out } = self;
         let n = x.len();
         assert!([weight.len(), bias.len(), out.len()] == [n; 3], "layer_norm: the lengths differ");
-        let sum = fold(simd, x, simd.splat(0.0), 0.0, |sum, x| simd.add(sum, x));
+        let sum = fold(
+            simd,
+            x,
+            simd.splat(0.0),
+            0.0,
+            #[inline(always)]
+            |sum, x| simd.add(sum, x),
+        );
         let mean = simd.sum(sum) / n as f32;
-        let squares = fold(simd, x, simd.splat(0.0), mean, |sum, x| {
-            let d = simd.sub(x, simd.splat(mean));
-            simd.mul_add(d, d, sum)
-        });
+        let squares = fold(
+            simd,
+            x,
+            simd.splat(0.0),
+            mean,
+            #[inline(always)]
+            |sum, x| {
+                let d = simd.sub(x, simd.splat(mean));
+                simd.mul_add(d, d, sum)
+            },
+        );
         let scale = 1.0 / (simd.sum(squares) / n as f32 + EPSILON).sqrt();
         for (((out, x), weight), bias) in out.iter_mut().zip(x).zip(weight).zip(bias) {
             *out = (x - mean) * scale * weight + bias;
