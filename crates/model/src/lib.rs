@@ -1,13 +1,20 @@
 //! Whisper's network and what belongs to it: weights, vocabulary, encoder, decoder. Mel in, logits out.
 
 mod checkpoint;
+mod decoder;
 mod dims;
+mod encoder;
 mod error;
 mod generation;
+mod layer;
+mod network;
 mod tokenizer;
 
 pub use checkpoint::{Checkpoint, Dtype, Format, Share, Tensor};
+pub use decoder::{Row, Scratch, Step};
 pub use dims::Dims;
+pub use encoder::AudioFeatures;
 pub use error::Error;
 pub use generation::Generation;
+pub use network::{LoadOptions, Model, Precision};
 pub use tokenizer::{Special, StreamDecoder, Task, Tokenizer, Word, language_code, language_name};

@@ -1,0 +1,243 @@
+//! The decoder: tokens so far and audio features to the logits of the next token, for a batch of rows.
+
+use std::sync::Arc;
+
+use boswell_kernels::{Epilogue, Input, KeyValues, Linear, Threads, Weights, add, linear};
+
+use crate::layer::{self, LayerNorm, Mlp};
+use crate::{AudioFeatures, Checkpoint, Dims, Error};
+
+/// One hypothesis being decoded: the caches of its tokens so far, over those of its window.
+///
+/// A clone shares the window's cache, which is how beams are made.
+#[derive(Clone)]
+pub struct Row {
+    self_kv: Vec<KeyValues>,       // [n_text_layer]
+    cross_kv: Arc<Vec<KeyValues>>, // [n_text_layer]
+}
+
+impl Row {
+    /// The number of tokens fed so far.
+    pub fn n_tokens(&self) -> usize {
+        self.self_kv.first().map_or(0, KeyValues::len)
+    }
+
+    /// Forgets all tokens from the `n_tokens`-th on.
+    pub fn truncate(&mut self, n_tokens: usize) {
+        self.self_kv.iter_mut().for_each(|kv| kv.truncate(n_tokens));
+    }
+}
+
+/// What one row takes part in a step with.
+pub struct Step<'a> {
+    /// The row that grows.
+    pub row: &'a mut Row,
+    /// What it is fed: the prompt at first, then the token that was chosen last.
+    pub tokens: &'a [u32],
+    /// `[k, n_vocab]`: receives the logits after each of the last `k` tokens.
+    pub logits: &'a mut [f32],
+}
+
+/// What a step computes with; grows to the largest step and is used again.
+#[derive(Default)]
+pub struct Scratch {
+    x: Vec<f32>,       // [n_tokens, n_state]: the residual stream
+    normed: Vec<f32>,  // [n_tokens, n_state]
+    qkv: Vec<f32>,     // [n_tokens, 3 * n_state]
+    hidden: Vec<f32>,  // [n_tokens, 4 * n_state]
+    logits: Vec<f32>,  // [n_logits, n_vocab]
+    owner: Vec<usize>, // [n_tokens]: the step that a token belongs to
+    len: Vec<usize>,   // [n_tokens]: the positions that a token sees, itself included
+}
+
+pub(crate) struct Decoder {
+    dims: Dims,
+    tokens: Linear,      // [n_vocab, n_state]: the embedding, and the last layer
+    positions: Vec<f32>, // [n_text_ctx, n_state]
+    blocks: Vec<Block>,
+    ln: LayerNorm,
+}
+
+struct Block {
+    attn_ln: LayerNorm,
+    qkv: Linear, // [3 * n_state, n_state]
+    out: Linear, // [n_state, n_state]
+    cross_attn_ln: LayerNorm,
+    cross_query: Linear,     // [n_state, n_state]
+    cross_key_value: Linear, // [2 * n_state, n_state]
+    cross_out: Linear,       // [n_state, n_state]
+    mlp: Mlp,
+}
+
+impl Decoder {
+    pub(crate) fn load(checkpoint: &Checkpoint) -> Result<Self, Error> {
+        let dims = *checkpoint.dims();
+        let n_state = dims.n_text_state;
+        let tokens =
+            checkpoint.tensor("decoder.token_embedding.weight", &[dims.n_vocab, n_state])?.to_f32()?;
+        let block = |idx| Block::load(checkpoint, &format!("decoder.blocks.{idx}"), n_state);
+        Ok(Self {
+            dims,
+            tokens: Linear { weights: Weights::pack(&tokens, dims.n_vocab, n_state), bias: None },
+            positions: checkpoint
+                .tensor("decoder.positional_embedding", &[dims.n_text_ctx, n_state])?
+                .to_f32()?,
+            blocks: (0..dims.n_text_layer).map(block).collect::<Result<_, _>>()?,
+            ln: LayerNorm::load(checkpoint, "decoder.ln", n_state)?,
+        })
+    }
+
+    /// A row without tokens over a window: computes the window's keys and values for cross-attention.
+    pub(crate) fn start(&self, threads: &Threads, features: &AudioFeatures) -> Row {
+        let Dims { n_text_state: n_state, n_text_head: n_head, n_text_ctx, .. } = self.dims;
+        let n_ctx = features.rows.len() / n_state;
+        let mut key_value = vec![0.0; n_ctx * 2 * n_state];
+        let cross_kv = self.blocks.iter().map(|block| {
+            let input = Input::matrix(&features.rows, n_state);
+            linear(threads, input, &block.cross_key_value, Epilogue::Store, &mut key_value);
+            let mut cache = KeyValues::new(n_head, n_state / n_head, n_ctx);
+            for row in key_value.chunks_exact(2 * n_state) {
+                let (key, value) = row.split_at(n_state);
+                cache.push(key, value);
+            }
+            cache
+        });
+        let cross_kv = Arc::new(cross_kv.collect());
+        let empty = || KeyValues::new(n_head, n_state / n_head, n_text_ctx);
+        Row { self_kv: self.blocks.iter().map(|_| empty()).collect(), cross_kv }
+    }
+
+    /// Feeds every row its tokens and computes the logits that the steps ask for.
+    ///
+    /// # Panics
+    /// If a token is not in the vocabulary, a row grows past `n_text_ctx`, or `logits` is not `[k, n_vocab]` with `k`
+    /// at most the number of the step's tokens.
+    pub(crate) fn run(&self, threads: &Threads, steps: &mut [Step<'_>], scratch: &mut Scratch) {
+        self.embed(steps, scratch);
+        for (layer, block) in self.blocks.iter().enumerate() {
+            block.run(threads, &self.dims, layer, steps, scratch);
+        }
+        self.logits(threads, steps, scratch);
+    }
+
+    /// Lays out the tokens of all steps one after the other, as embeddings with positions.
+    fn embed(&self, steps: &[Step<'_>], scratch: &mut Scratch) {
+        let Dims { n_text_state: n_state, n_text_ctx, n_vocab, .. } = self.dims;
+        let n_tokens = steps.iter().map(|step| step.tokens.len()).sum::<usize>();
+        scratch.resize(n_tokens, n_state);
+        let mut rows = scratch.x.chunks_exact_mut(n_state);
+        for (step_idx, step) in steps.iter().enumerate() {
+            let n_before = step.row.n_tokens();
+            let n_after = n_before + step.tokens.len();
+            assert!(n_after <= n_text_ctx, "{n_after} tokens are more than the text context of {n_text_ctx}");
+            for (position, token) in (n_before..).zip(step.tokens) {
+                assert!((*token as usize) < n_vocab, "token {token} is not in the vocabulary of {n_vocab}");
+                let row = rows.next().expect("there is a row for every token");
+                self.tokens.weights.row(*token as usize, row);
+                add(row, &self.positions[position * n_state..][..n_state]);
+                scratch.owner.push(step_idx);
+                scratch.len.push(position + 1);
+            }
+        }
+    }
+
+    /// Normalises the rows that logits are wanted after, and multiplies them with the embedding.
+    fn logits(&self, threads: &Threads, steps: &mut [Step<'_>], scratch: &mut Scratch) {
+        let Dims { n_text_state: n_state, n_vocab, .. } = self.dims;
+        let (mut n_seen, mut n_logits) = (0, 0);
+        for step in &*steps {
+            assert!(step.logits.len().is_multiple_of(n_vocab), "the logits are not [k, {n_vocab}]");
+            let k = step.logits.len() / n_vocab;
+            assert!(k <= step.tokens.len(), "logits are wanted after {k} tokens of {}", step.tokens.len());
+            n_seen += step.tokens.len();
+            // Rows move forward only, so nothing is overwritten that is still needed.
+            scratch.x.copy_within((n_seen - k) * n_state..n_seen * n_state, n_logits * n_state);
+            n_logits += k;
+        }
+        let normed = &mut scratch.normed[..n_logits * n_state];
+        self.ln.run(threads, &scratch.x[..n_logits * n_state], normed);
+        let input = Input::matrix(normed, n_state);
+        if let [step] = steps {
+            linear(threads, input, &self.tokens, Epilogue::Store, step.logits);
+            return;
+        }
+        scratch.logits.resize(n_logits * n_vocab, 0.0);
+        linear(threads, input, &self.tokens, Epilogue::Store, &mut scratch.logits);
+        let mut rest = scratch.logits.as_slice();
+        for step in steps {
+            let (logits, others) = rest.split_at(step.logits.len());
+            step.logits.copy_from_slice(logits);
+            rest = others;
+        }
+    }
+}
+
+impl Scratch {
+    /// Makes room for a step of `n_tokens`.
+    fn resize(&mut self, n_tokens: usize, n_state: usize) {
+        self.x.resize(n_tokens * n_state, 0.0);
+        self.normed.resize(n_tokens * n_state, 0.0);
+        self.qkv.resize(n_tokens * 3 * n_state, 0.0);
+        self.hidden.resize(n_tokens * 4 * n_state, 0.0);
+        self.owner.clear();
+        self.len.clear();
+    }
+}
+
+impl Block {
+    fn load(checkpoint: &Checkpoint, name: &str, n_state: usize) -> Result<Self, Error> {
+        let [key, value] = ["key", "value"].map(|part| format!("{name}.cross_attn.{part}"));
+        let square = |part: &str| layer::linear(checkpoint, &format!("{name}.{part}"), n_state, n_state);
+        Ok(Self {
+            attn_ln: LayerNorm::load(checkpoint, &format!("{name}.attn_ln"), n_state)?,
+            qkv: layer::query_key_value(checkpoint, &format!("{name}.attn"), n_state)?,
+            out: square("attn.out")?,
+            cross_attn_ln: LayerNorm::load(checkpoint, &format!("{name}.cross_attn_ln"), n_state)?,
+            cross_query: square("cross_attn.query")?,
+            cross_key_value: layer::joined(checkpoint, &[(&key, false), (&value, true)], n_state, n_state)?,
+            cross_out: square("cross_attn.out")?,
+            mlp: Mlp::load(checkpoint, name, n_state)?,
+        })
+    }
+
+    fn run(
+        &self,
+        threads: &Threads,
+        dims: &Dims,
+        layer: usize,
+        steps: &mut [Step<'_>],
+        scratch: &mut Scratch,
+    ) {
+        let Dims { n_text_state: n_state, n_text_head: n_head, .. } = *dims;
+        let head_dim = n_state / n_head;
+        let Scratch { x, normed, qkv, hidden, owner, len, .. } = scratch;
+        self.attn_ln.run(threads, x, normed);
+        linear(threads, Input::matrix(normed, n_state), &self.qkv, Epilogue::Store, qkv);
+        for (owner, qkv) in owner.iter().zip(qkv.chunks_exact(3 * n_state)) {
+            let (key, value) = qkv[n_state..].split_at(n_state);
+            steps[*owner].row.self_kv[layer].push(key, value);
+        }
+        let steps = &*steps;
+        threads.for_each_chunk(normed, head_dim, |idx, out| {
+            let (token_idx, head_idx) = (idx / n_head, idx % n_head);
+            let query = &qkv[token_idx * 3 * n_state + head_idx * head_dim..][..head_dim];
+            let cache = &steps[owner[token_idx]].row.self_kv[layer];
+            cache.attend(head_idx, len[token_idx], query, out);
+        });
+        linear(threads, Input::matrix(normed, n_state), &self.out, Epilogue::Add, x);
+
+        self.cross_attn_ln.run(threads, x, normed);
+        let queries = &mut qkv[..x.len()];
+        linear(threads, Input::matrix(normed, n_state), &self.cross_query, Epilogue::Store, queries);
+        threads.for_each_chunk(normed, head_dim, |idx, out| {
+            let (token_idx, head_idx) = (idx / n_head, idx % n_head);
+            let cache = &steps[owner[token_idx]].row.cross_kv[layer];
+            cache.attend(head_idx, cache.len(), &queries[idx * head_dim..][..head_dim], out);
+        });
+        linear(threads, Input::matrix(normed, n_state), &self.cross_out, Epilogue::Add, x);
+
+        self.mlp.ln.run(threads, x, normed);
+        linear(threads, Input::matrix(normed, n_state), &self.mlp.up, Epilogue::Gelu, hidden);
+        linear(threads, Input::matrix(hidden, 4 * n_state), &self.mlp.down, Epilogue::Add, x);
+    }
+}

@@ -1,0 +1,143 @@
+//! The encoder: a window's log-mel spectrogram to audio features.
+
+use boswell_kernels::{Attention, Epilogue, Input, Linear, Threads, Weights, add, linear};
+
+use crate::layer::{self, LayerNorm, Mlp};
+use crate::{Checkpoint, Dims, Error};
+
+/// What the encoder heard in one window: `[n_audio_ctx, n_audio_state]`, 20 ms a row.
+#[derive(Clone, Debug)]
+pub struct AudioFeatures {
+    /// The width of a row.
+    pub n_state: usize,
+    /// The rows, one after the other.
+    pub rows: Vec<f32>,
+}
+
+pub(crate) struct Encoder {
+    dims: Dims,
+    conv1: Linear,       // [n_state, 3 * n_mels]
+    conv2: Linear,       // [n_state, 3 * n_state]
+    positions: Vec<f32>, // [n_ctx, n_state]
+    blocks: Vec<Block>,
+    ln_post: LayerNorm,
+}
+
+struct Block {
+    attn_ln: LayerNorm,
+    qkv: Linear, // [3 * n_state, n_state]
+    out: Linear, // [n_state, n_state]
+    mlp: Mlp,
+}
+
+/// What a block computes with.
+struct Scratch {
+    normed: Vec<f32>, // [n_ctx, n_state]
+    qkv: Vec<f32>,    // [n_ctx, 3 * n_state]
+    hidden: Vec<f32>, // [n_ctx, 4 * n_state]
+    attention: Attention,
+}
+
+impl Encoder {
+    pub(crate) fn load(checkpoint: &Checkpoint) -> Result<Self, Error> {
+        let dims = *checkpoint.dims();
+        let n_state = dims.n_audio_state;
+        let block = |idx| Block::load(checkpoint, &format!("encoder.blocks.{idx}"), n_state);
+        Ok(Self {
+            dims,
+            conv1: convolution(checkpoint, "encoder.conv1", n_state, dims.n_mels)?,
+            conv2: convolution(checkpoint, "encoder.conv2", n_state, n_state)?,
+            positions: checkpoint
+                .tensor("encoder.positional_embedding", &[dims.n_audio_ctx, n_state])?
+                .to_f32()?,
+            blocks: (0..dims.n_audio_layer).map(block).collect::<Result<_, _>>()?,
+            ln_post: LayerNorm::load(checkpoint, "encoder.ln_post", n_state)?,
+        })
+    }
+
+    /// Encodes a window. `on_stage` sees the residual stream `[n_ctx, n_state]` after the convolutions (0) and after
+    /// each block (1, 2, …).
+    ///
+    /// # Panics
+    /// If `mel` is not `[n_mels, 2 * n_audio_ctx]`.
+    pub(crate) fn run(
+        &self,
+        threads: &Threads,
+        mel: &[f32],
+        mut on_stage: impl FnMut(usize, &[f32]),
+    ) -> AudioFeatures {
+        let Dims { n_audio_ctx: n_ctx, n_audio_state: n_state, n_audio_head: n_head, .. } = self.dims;
+        let mut x = self.embed(threads, mel);
+        on_stage(0, &x);
+        let mut scratch = Scratch {
+            normed: vec![0.0; n_ctx * n_state],
+            qkv: vec![0.0; n_ctx * 3 * n_state],
+            hidden: vec![0.0; n_ctx * 4 * n_state],
+            attention: Attention::new(n_ctx, n_head, n_state / n_head),
+        };
+        for (idx, block) in self.blocks.iter().enumerate() {
+            block.run(threads, &mut x, n_state, &mut scratch);
+            on_stage(idx + 1, &x);
+        }
+        let mut rows = scratch.normed;
+        self.ln_post.run(threads, &x, &mut rows);
+        AudioFeatures { n_state, rows }
+    }
+
+    /// The two convolutions and the positions: `[n_ctx, n_state]`.
+    fn embed(&self, threads: &Threads, mel: &[f32]) -> Vec<f32> {
+        let Dims { n_mels, n_audio_ctx: n_ctx, n_audio_state: n_state, .. } = self.dims;
+        let n_frames = 2 * n_ctx;
+        assert_eq!(mel.len(), n_mels * n_frames, "mel is not [{n_mels}, {n_frames}]");
+        // Frames one after the other, with one of zeros at both ends: a kernel of 3 frames is then a row.
+        let mut frames = vec![0.0; (n_frames + 2) * n_mels];
+        for (band, mel) in mel.chunks_exact(n_frames).enumerate() {
+            let column = frames[n_mels + band..].iter_mut().step_by(n_mels);
+            column.zip(mel).for_each(|(out, x)| *out = *x);
+        }
+        let mut hidden = vec![0.0; (n_frames + 2) * n_state];
+        let inner = &mut hidden[n_state..][..n_frames * n_state];
+        let input = Input { data: &frames, n_rows: n_frames, stride: n_mels };
+        linear(threads, input, &self.conv1, Epilogue::Gelu, inner);
+        let mut x = vec![0.0; n_ctx * n_state];
+        let input = Input { data: &hidden, n_rows: n_ctx, stride: 2 * n_state };
+        linear(threads, input, &self.conv2, Epilogue::Gelu, &mut x);
+        add(&mut x, &self.positions);
+        x
+    }
+}
+
+impl Block {
+    fn load(checkpoint: &Checkpoint, name: &str, n_state: usize) -> Result<Self, Error> {
+        Ok(Self {
+            attn_ln: LayerNorm::load(checkpoint, &format!("{name}.attn_ln"), n_state)?,
+            qkv: layer::query_key_value(checkpoint, &format!("{name}.attn"), n_state)?,
+            out: layer::linear(checkpoint, &format!("{name}.attn.out"), n_state, n_state)?,
+            mlp: Mlp::load(checkpoint, name, n_state)?,
+        })
+    }
+
+    fn run(&self, threads: &Threads, x: &mut [f32], n_state: usize, scratch: &mut Scratch) {
+        let Scratch { normed, qkv, hidden, attention } = scratch;
+        self.attn_ln.run(threads, x, normed);
+        linear(threads, Input::matrix(normed, n_state), &self.qkv, Epilogue::Store, qkv);
+        attention.run(threads, qkv, normed);
+        linear(threads, Input::matrix(normed, n_state), &self.out, Epilogue::Add, x);
+        self.mlp.ln.run(threads, x, normed);
+        linear(threads, Input::matrix(normed, n_state), &self.mlp.up, Epilogue::Gelu, hidden);
+        linear(threads, Input::matrix(hidden, 4 * n_state), &self.mlp.down, Epilogue::Add, x);
+    }
+}
+
+/// Reads a convolution of kernel 3, `[n_out, n_in, 3]`, as a linear layer over three frames, `[n_out, 3 * n_in]`.
+fn convolution(checkpoint: &Checkpoint, name: &str, n_out: usize, n_in: usize) -> Result<Linear, Error> {
+    let weights = checkpoint.tensor(&format!("{name}.weight"), &[n_out, n_in, 3])?.to_f32()?;
+    let bias = checkpoint.tensor(&format!("{name}.bias"), &[n_out])?.to_f32()?;
+    let mut rows = vec![0.0; weights.len()];
+    for (row, weights) in rows.chunks_exact_mut(3 * n_in).zip(weights.chunks_exact(3 * n_in)) {
+        for (channel, taps) in weights.chunks_exact(3).enumerate() {
+            taps.iter().enumerate().for_each(|(tap, w)| row[tap * n_in + channel] = *w);
+        }
+    }
+    Ok(Linear { weights: Weights::pack(&rows, n_out, 3 * n_in), bias: Some(bias) })
+}

@@ -1,0 +1,121 @@
+//! The network as a whole: mel in, logits out.
+
+use std::path::Path;
+
+use boswell_kernels::Threads;
+
+use crate::decoder::Decoder;
+use crate::encoder::Encoder;
+use crate::{AudioFeatures, Checkpoint, Dims, Error, Generation, Row, Scratch, Step, Tokenizer};
+
+/// How a model is loaded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoadOptions {
+    /// Threads that compute, the caller's included.
+    pub threads: usize,
+    /// The numbers that weights are kept in.
+    pub precision: Precision,
+}
+
+impl Default for LoadOptions {
+    /// All cores, f32.
+    fn default() -> Self {
+        let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        Self { threads, precision: Precision::F32 }
+    }
+}
+
+/// The numbers that weights are kept in and that products are computed in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Precision {
+    /// 32-bit floating point: exact.
+    F32,
+}
+
+/// A Whisper network with its vocabulary: immutable, shared by everybody who transcribes with it.
+pub struct Model {
+    dims: Dims,
+    generation: Generation,
+    tokenizer: Tokenizer,
+    threads: Threads,
+    encoder: Encoder,
+    decoder: Decoder,
+}
+
+impl Model {
+    /// Loads a checkpoint of any format, see [`Checkpoint::open`].
+    ///
+    /// # Errors
+    /// If the checkpoint cannot be opened, or lacks a tensor, or has one of another shape.
+    pub fn load(path: &Path, options: &LoadOptions) -> Result<Self, Error> {
+        Self::new(&Checkpoint::open(path)?, options)
+    }
+
+    /// Builds the network from an open checkpoint, packing its weights for this CPU.
+    ///
+    /// # Errors
+    /// If the checkpoint lacks a tensor, or has one of another shape.
+    pub fn new(checkpoint: &Checkpoint, options: &LoadOptions) -> Result<Self, Error> {
+        let LoadOptions { threads, precision: Precision::F32 } = *options;
+        let started = std::time::Instant::now();
+        let dims = checkpoint.dims();
+        if dims.n_text_state != dims.n_audio_state {
+            let expected = format!("{}, as n_audio_state", dims.n_audio_state);
+            return Err(Error::field(checkpoint.name(), "n_text_state", dims.n_text_state, expected));
+        }
+        let model = Self {
+            dims: *checkpoint.dims(),
+            generation: checkpoint.generation().clone(),
+            tokenizer: checkpoint.tokenizer()?,
+            threads: Threads::new(threads),
+            encoder: Encoder::load(checkpoint)?,
+            decoder: Decoder::load(checkpoint)?,
+        };
+        tracing::debug!(dims = ?model.dims, threads, elapsed = ?started.elapsed(), "model loaded");
+        Ok(model)
+    }
+
+    /// The sizes of the network.
+    pub fn dims(&self) -> &Dims {
+        &self.dims
+    }
+
+    /// How the model wants to be decoded.
+    pub fn generation(&self) -> &Generation {
+        &self.generation
+    }
+
+    /// The vocabulary.
+    pub fn tokenizer(&self) -> &Tokenizer {
+        &self.tokenizer
+    }
+
+    /// Encodes a window: `[n_mels, 2 * n_audio_ctx]` to `[n_audio_ctx, n_audio_state]`.
+    ///
+    /// # Panics
+    /// If `mel` has another length.
+    pub fn encode(&self, mel: &[f32]) -> AudioFeatures {
+        self.encoder.run(&self.threads, mel, |_, _| {})
+    }
+
+    /// A row without tokens over a window; computes the window's keys and values for cross-attention.
+    ///
+    /// # Panics
+    /// If the features are of another width than this model's.
+    pub fn start(&self, features: &AudioFeatures) -> Row {
+        assert_eq!(features.n_state, self.dims.n_text_state, "the features are another model's");
+        self.decoder.start(&self.threads, features)
+    }
+
+    /// Feeds every row its tokens, together: each weight is read once for all of them.
+    ///
+    /// # Panics
+    /// If a token is not in the vocabulary, a row grows past `n_text_ctx`, or a step's `logits` is not `[k, n_vocab]`
+    /// with `k` at most the number of its tokens.
+    pub fn decode(&self, steps: &mut [Step<'_>], scratch: &mut Scratch) {
+        self.decoder.run(&self.threads, steps, scratch);
+    }
+}
+
+#[cfg(test)]
+mod tests;

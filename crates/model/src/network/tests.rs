@@ -1,0 +1,158 @@
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+use super::*;
+
+fn shared(path: &str) -> PathBuf {
+    let default = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared");
+    PathBuf::from(std::env::var("BOSWELL_SHARED").unwrap_or_else(|_| default.into())).join(path)
+}
+
+/// The f32 and f16 tensors of a safetensors file: shape and numbers by name.
+fn tensors(path: &str) -> HashMap<String, (Vec<usize>, Vec<f32>)> {
+    let bytes = std::fs::read(shared(path)).unwrap();
+    let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let read = |(name, view): (String, safetensors::tensor::TensorView<'_>)| {
+        let numbers = match view.dtype() {
+            safetensors::Dtype::F32 => {
+                view.data().chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect()
+            }
+            safetensors::Dtype::F16 => {
+                let number = |b: &[u8]| half::f16::from_le_bytes(b.try_into().unwrap()).to_f32();
+                view.data().chunks_exact(2).map(number).collect()
+            }
+            safetensors::Dtype::I32 => view
+                .data()
+                .chunks_exact(4)
+                .map(|b| i32::from_le_bytes(b.try_into().unwrap()) as f32)
+                .collect(),
+            other => panic!("{name} is {other:?}"),
+        };
+        (name, (view.shape().to_vec(), numbers))
+    };
+    file.tensors().into_iter().map(read).collect()
+}
+
+fn assert_close(name: &str, found: &[f32], expected: &[f32], tolerance: f32) {
+    assert_eq!(found.len(), expected.len(), "{name}: the lengths differ");
+    let worst = found.iter().zip(expected).map(|(x, y)| (x - y).abs()).fold(0.0, f32::max);
+    println!("{name}: max error {worst:e}");
+    assert!(worst <= tolerance, "{name}: max error {worst:e} is above {tolerance:e}");
+}
+
+/// The reference's log-mel of jfk.wav, padded to 30 s of audio: `[80, 3000]`.
+fn jfk() -> Vec<f32> {
+    let (shape, first) = tensors("golden/mel/jfk.safetensors").remove("mel80_first_1104_frames").unwrap();
+    let rows = first.chunks(shape[1]);
+    rows.flat_map(|row| row.iter().copied().chain(std::iter::repeat(row[1103])).take(3000)).collect()
+}
+
+/// The golden models in all the formats that they come in.
+fn golden_models() -> Vec<(&'static str, &'static str, Model)> {
+    let hf = tempfile::tempdir().unwrap();
+    for (from, to) in [
+        ("tiny.hf.safetensors", "model.safetensors"),
+        ("tiny.config.json", "config.json"),
+        ("tiny.generation_config.json", "generation_config.json"),
+    ] {
+        std::fs::copy(shared("golden/model").join(from), hf.path().join(to)).unwrap();
+    }
+    let options = LoadOptions { threads: 2, precision: Precision::F32 };
+    let golden = |file: &str| shared("golden/model").join(file);
+    let paths = [
+        ("tiny", "Hugging Face", hf.path().to_owned()),
+        ("tiny", "openai safetensors", golden("tiny.openai.safetensors")),
+        ("micro", "pt", golden("micro.pt")),
+        ("micro", "ggml", golden("micro.ggml.bin")),
+    ];
+    paths.map(|(name, format, path)| (name, format, Model::load(&path, &options).unwrap())).into()
+}
+
+#[test]
+#[ignore = "needs ../shared"]
+fn the_encoder_equals_the_reference_at_every_stage() {
+    let mel = jfk();
+    for (name, format, model) in golden_models() {
+        let golden = tensors(&format!("golden/model/{name}_outputs.safetensors"));
+        let features = model.encoder.run(&model.threads, &mel, |stage, x| {
+            let stage = match stage.checked_sub(1) {
+                None => "encoder_conv_first_8_rows".to_owned(),
+                Some(block) => format!("encoder_block{block}_first_8_rows"),
+            };
+            let expected = &golden[&stage].1;
+            assert_close(&format!("{name} from {format}, {stage}"), &x[..expected.len()], expected, 5e-5);
+        });
+        let expected = &golden["encoder_output"].1;
+        assert_close(&format!("{name} from {format}, output"), &features.rows, expected, 5e-5);
+    }
+}
+
+#[test]
+#[ignore = "needs ../shared"]
+fn logits_equal_the_reference() {
+    let mel = jfk();
+    for (name, format, model) in golden_models() {
+        let golden = tensors(&format!("golden/model/{name}_outputs.safetensors"));
+        let tokens = |name: &str| golden[name].1.iter().map(|x| *x as u32).collect::<Vec<_>>();
+        let (start, forced) = (tokens("start_tokens"), tokens("forced_tokens"));
+        let n_vocab = model.dims().n_vocab;
+        let first = model.start(&model.encode(&mel));
+        let mut scratch = Scratch::default();
+
+        let (mut row, mut logits) = (first.clone(), vec![0.0; n_vocab]);
+        model.decode(&mut [Step { row: &mut row, tokens: &start, logits: &mut logits }], &mut scratch);
+        assert_close(&format!("{name} from {format}, first"), &logits, &golden["first_step_logits"].1, 3e-4);
+
+        // All at once, and beside it in the same batch one by one.
+        let mut all = vec![0.0; forced.len() * n_vocab];
+        let (mut whole, mut single) = (first.clone(), first);
+        let mut one = vec![0.0; n_vocab];
+        for (i, token) in forced.iter().enumerate() {
+            let mut steps =
+                vec![Step { row: &mut single, tokens: std::slice::from_ref(token), logits: &mut one }];
+            if i == 0 {
+                steps.insert(0, Step { row: &mut whole, tokens: &forced, logits: &mut all });
+            }
+            model.decode(&mut steps, &mut scratch);
+            let expected = &all[i * n_vocab..][..n_vocab];
+            let worst = one.iter().zip(expected).map(|(x, y)| (x - y).abs()).fold(0.0, f32::max);
+            assert!(worst < 1e-4, "{name}: alone, position {i} differs by {worst:e}");
+        }
+        assert_eq!((whole.n_tokens(), single.n_tokens()), (forced.len(), forced.len()));
+        let (ids, best) = (&golden["forced_top10_ids"].1, &golden["forced_top10_logits"].1);
+        let found = ids.iter().enumerate().map(|(i, id)| all[i / 10 * n_vocab + *id as usize]);
+        assert_close("the ten best", &found.collect::<Vec<_>>(), best, 3e-4);
+        let sums: Vec<f32> = all.chunks(n_vocab).map(boswell_kernels::log_sum_exp).collect();
+        assert_close("logsumexp", &sums, &golden["forced_logsumexp"].1, 3e-4);
+        let logprobs = (1..forced.len()).map(|i| all[(i - 1) * n_vocab + forced[i] as usize] - sums[i - 1]);
+        assert_close("logprobs", &logprobs.collect::<Vec<_>>(), &golden["forced_next_logprob"].1, 3e-4);
+    }
+}
+
+#[test]
+#[ignore = "needs ../shared"]
+fn the_real_base_encoder_equals_the_reference() {
+    let folder = "models/whisper-base-encoder";
+    let golden = tensors(&format!("{folder}/golden.safetensors"));
+    let checkpoint = Checkpoint::open(&shared(folder)).unwrap();
+    let encoder = Encoder::load(&checkpoint).unwrap();
+    let threads = Threads::new(2);
+    let features = encoder.run(&threads, &golden["log_mel"].1, |stage, x| {
+        let name = match stage.checked_sub(1) {
+            None => "embedding_every_50th_row".to_owned(),
+            Some(layer) => format!("layer_{layer}_every_50th_row"),
+        };
+        let found: Vec<f32> = x.chunks(512).step_by(50).flatten().copied().collect();
+        assert_close(&name, &found, &golden[&name].1, 1e-2);
+    });
+    let rows: Vec<&[f32]> = features.rows.chunks(512).step_by(10).collect();
+    let mut worst = 1.0_f32;
+    for (row, expected) in rows.iter().zip(golden["encoder_output_every_10th_row"].1.chunks(512)) {
+        let norm = |x: &[f32]| boswell_kernels::dot(x, x).sqrt();
+        worst = worst.min(boswell_kernels::dot(row, expected) / norm(row) / norm(expected));
+    }
+    println!("least cosine {worst}");
+    assert!(worst >= 0.9999, "the least cosine of a row is {worst}");
+    let norms: Vec<f32> = features.rows.chunks(512).map(|x| boswell_kernels::dot(x, x).sqrt()).collect();
+    assert_close("norms", &norms, &golden["output_row_norm"].1, 2e-2);
+}
