@@ -290,6 +290,18 @@ impl fmt::Debug for Checkpoint {
     }
 }
 
+/// Adds a tensor to a table of contents.
+///
+/// # Errors
+/// [`Error::Tensor`] if the table has one of this name.
+fn insert_new(tensors: &mut HashMap<String, Entry>, name: String, entry: Entry) -> Result<(), Error> {
+    if tensors.contains_key(&name) {
+        return Err(Error::tensor(&name, "a second entry in the file", "one"));
+    }
+    tensors.insert(name, entry);
+    Ok(())
+}
+
 fn label(path: &Path) -> String {
     path.display().to_string()
 }

@@ -53,6 +53,22 @@ impl Dims {
         self.n_vocab >= 51865
     }
 
+    /// Asks for every dimension by its name.
+    pub(crate) fn by_name(size: impl Fn(&'static str) -> Result<usize, Error>) -> Result<Self, Error> {
+        Ok(Self {
+            n_mels: size("n_mels")?,
+            n_audio_ctx: size("n_audio_ctx")?,
+            n_audio_state: size("n_audio_state")?,
+            n_audio_head: size("n_audio_head")?,
+            n_audio_layer: size("n_audio_layer")?,
+            n_vocab: size("n_vocab")?,
+            n_text_ctx: size("n_text_ctx")?,
+            n_text_state: size("n_text_state")?,
+            n_text_head: size("n_text_head")?,
+            n_text_layer: size("n_text_layer")?,
+        })
+    }
+
     /// Returns the dimensions if a network can have them.
     ///
     /// `file` is named in the error.

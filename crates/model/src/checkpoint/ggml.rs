@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use super::{Contents, Dtype, Entry};
+use super::{Contents, Dtype, Entry, insert_new};
 use crate::{Dims, Error};
 
 /// Tensors have at most as many axes in whisper.cpp.
@@ -42,10 +42,7 @@ pub(super) fn read(file: &[u8], label: &str) -> Result<Contents, Error> {
     let mut tensors = HashMap::new();
     while reader.at < file.len() {
         let (name, entry) = read_tensor(&mut reader)?;
-        if tensors.contains_key(&name) {
-            return Err(Error::tensor(&name, "a second entry in the file", "one"));
-        }
-        tensors.insert(name, entry);
+        insert_new(&mut tensors, name, entry)?;
     }
     Ok(Contents { tensors, dims: Some(dims), tokens: (!tokens.is_empty()).then_some(tokens) })
 }

@@ -90,19 +90,7 @@ fn read_dims(metadata: &HashMap<String, String>, label: &str) -> Result<Dims, Er
         let text = metadata.get(name).map_or("missing", String::as_str);
         text.parse().map_err(|_| Error::field(label, name, text, "a whole number"))
     };
-    let dims = Dims {
-        n_mels: size("n_mels")?,
-        n_audio_ctx: size("n_audio_ctx")?,
-        n_audio_state: size("n_audio_state")?,
-        n_audio_head: size("n_audio_head")?,
-        n_audio_layer: size("n_audio_layer")?,
-        n_vocab: size("n_vocab")?,
-        n_text_ctx: size("n_text_ctx")?,
-        n_text_state: size("n_text_state")?,
-        n_text_head: size("n_text_head")?,
-        n_text_layer: size("n_text_layer")?,
-    };
-    dims.checked(label)
+    Dims::by_name(size)?.checked(label)
 }
 
 #[derive(Default)]
