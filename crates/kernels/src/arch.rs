@@ -26,6 +26,8 @@ pub trait Simd: Copy {
     const TILE_COLUMNS: usize;
     /// A vector of [`Simd::LANES`] numbers.
     type F32: Copy;
+    /// A vector of [`Simd::LANES`] words of 32 bits: `i32`, pairs of bf16 or quads of bytes.
+    type Words: Copy;
 
     /// All lanes `x`.
     fn splat(self, x: f32) -> Self::F32;
@@ -56,13 +58,136 @@ pub trait Simd: Copy {
     /// The greatest lane.
     fn max_lane(self, x: Self::F32) -> f32;
 
-    /// One register tile of a matrix product: `out[i][j] (+)= sum over k of a[k * a_stride + i] * b[k][j]`.
+    /// All lanes `x`.
+    fn splat_word(self, x: u32) -> Self::Words;
+    /// The first [`Simd::LANES`] words of `x`. Panics if there are fewer.
+    fn load_words(self, x: &[u32]) -> Self::Words;
+    /// Writes a vector to the start of `out`. Panics if it does not fit.
+    fn store_words(self, x: Self::Words, out: &mut [u32]);
+    /// The same bits as numbers.
+    fn as_f32(self, x: Self::Words) -> Self::F32;
+    /// Each `i32` as a number.
+    fn to_f32(self, x: Self::Words) -> Self::F32;
+    /// `sum + x[0] * y[0] + x[1] * y[1]` for the pairs of bf16 in each word.
+    fn dot_bf16(self, x: Self::Words, y: Self::Words, sum: Self::F32) -> Self::F32;
+    /// `sum + x[0] * y[0] + … + x[3] * y[3]` for the four bytes in each word: unsigned in `x`, signed in `y`.
+    fn dot_bytes(self, x: Self::Words, y: Self::Words, sum: Self::Words) -> Self::Words;
+    /// Pairs of bf16, rounded to nearest: the first of each from `x`, the second from `y`. No lane is NaN.
+    fn join_bf16(self, x: Self::F32, y: Self::F32) -> Self::Words;
+    /// The first [`Simd::LANES`] half-precision numbers of `x`. Panics if there are fewer.
+    fn load_f16(self, x: &[u16]) -> Self::F32;
+    /// Writes a vector as bf16, rounded to nearest, ties to even. Panics if it does not fit. No lane is NaN.
+    fn store_bf16(self, x: Self::F32, out: &mut [u16]);
+    /// Writes lanes in 0..=255 as bytes, rounded to nearest, ties to even. Panics if it does not fit.
+    fn store_bytes(self, x: Self::F32, out: &mut [u8]);
+
+    /// One register tile of a matrix product: `out[i][j] (+)= sum over k of a[k * a_stride + i] * b[k][j]`, where a
+    /// product of two words is what [`Product`] says.
     ///
     /// - `rows`: rows of the tile, 1 to [`Simd::TILE_ROWS`].
     /// - `a`: `[n_k, a_stride]`, of which the first `rows` columns are read.
     /// - `b`: `[n_k, TILE_COLUMNS]`.
     /// - `out`: `[rows, TILE_COLUMNS]`, overwritten, or added to if `accumulate`.
-    fn tile(self, rows: usize, a: &[f32], a_stride: usize, b: &[f32], out: &mut [f32], accumulate: bool);
+    fn tile<P: Product>(
+        self,
+        rows: usize,
+        a: &[u32],
+        a_stride: usize,
+        b: &[u32],
+        out: &mut [u32],
+        accumulate: bool,
+    );
+}
+
+/// What a word of 32 bits holds in a matrix product, and how two of them are multiplied and added up.
+pub trait Product {
+    /// The sums, one a lane.
+    type Sum<S: Simd>: Copy;
+    /// Numbers in a word.
+    const PER_WORD: usize;
+
+    /// No sum yet.
+    fn zero<S: Simd>(simd: S) -> Self::Sum<S>;
+    /// Adds the products of one word of `a` with the words of `b`.
+    fn add<S: Simd>(simd: S, a: u32, b: S::Words, sum: Self::Sum<S>) -> Self::Sum<S>;
+    /// Reads sums that [`Product::store`] wrote.
+    fn load<S: Simd>(simd: S, x: &[u32]) -> Self::Sum<S>;
+    /// Writes sums, as words.
+    fn store<S: Simd>(simd: S, sum: Self::Sum<S>, out: &mut [u32]);
+}
+
+/// One f32 in a word; sums are f32.
+pub enum F32 {}
+/// Two bf16 in a word; sums are f32.
+pub enum Bf16 {}
+/// Four bytes in a word, unsigned times signed; sums are i32.
+pub enum Bytes {}
+
+/// The parts of [`Product`] that all products with sums in f32 share.
+macro_rules! sums_in_f32 {
+    () => {
+        type Sum<S: Simd> = S::F32;
+
+        #[inline(always)]
+        fn zero<S: Simd>(simd: S) -> S::F32 {
+            simd.splat(0.0)
+        }
+
+        #[inline(always)]
+        fn load<S: Simd>(simd: S, x: &[u32]) -> S::F32 {
+            simd.load(bytemuck::cast_slice(x))
+        }
+
+        #[inline(always)]
+        fn store<S: Simd>(simd: S, sum: S::F32, out: &mut [u32]) {
+            simd.store(sum, bytemuck::cast_slice_mut(out));
+        }
+    };
+}
+
+impl Product for F32 {
+    sums_in_f32!();
+    const PER_WORD: usize = 1;
+
+    #[inline(always)]
+    fn add<S: Simd>(simd: S, a: u32, b: S::Words, sum: S::F32) -> S::F32 {
+        simd.mul_add(simd.splat(f32::from_bits(a)), simd.as_f32(b), sum)
+    }
+}
+
+impl Product for Bf16 {
+    sums_in_f32!();
+    const PER_WORD: usize = 2;
+
+    #[inline(always)]
+    fn add<S: Simd>(simd: S, a: u32, b: S::Words, sum: S::F32) -> S::F32 {
+        simd.dot_bf16(simd.splat_word(a), b, sum)
+    }
+}
+
+impl Product for Bytes {
+    type Sum<S: Simd> = S::Words;
+    const PER_WORD: usize = 4;
+
+    #[inline(always)]
+    fn zero<S: Simd>(simd: S) -> S::Words {
+        simd.splat_word(0)
+    }
+
+    #[inline(always)]
+    fn add<S: Simd>(simd: S, a: u32, b: S::Words, sum: S::Words) -> S::Words {
+        simd.dot_bytes(simd.splat_word(a), b, sum)
+    }
+
+    #[inline(always)]
+    fn load<S: Simd>(simd: S, x: &[u32]) -> S::Words {
+        simd.load_words(x)
+    }
+
+    #[inline(always)]
+    fn store<S: Simd>(simd: S, sum: S::Words, out: &mut [u32]) {
+        simd.store_words(sum, out);
+    }
 }
 
 /// An operation, written over any instruction set.
@@ -82,10 +207,16 @@ pub trait Kernel {
 pub enum InstructionSet {
     /// Plain Rust, on any CPU.
     Scalar,
-    /// x86-64 with AVX2 and FMA (from 2013 on).
+    /// x86-64 with AVX2, FMA and F16C (from 2013 on).
     Avx2,
-    /// x86-64 with AVX-512 F, VL, BW and DQ.
+    /// AVX2 with VNNI, but no AVX-512 (from Alder Lake on).
+    AvxVnni,
+    /// x86-64 with AVX-512 F, VL, BW and DQ (from Skylake-X on).
     Avx512,
+    /// AVX-512 with VNNI (from Ice Lake on).
+    Avx512Vnni,
+    /// AVX-512 with VNNI and BF16 (from Zen 4 and Sapphire Rapids on).
+    Avx512Bf16,
     /// 64-bit Arm.
     Neon,
 }
@@ -95,7 +226,10 @@ impl fmt::Display for InstructionSet {
         f.write_str(match self {
             Self::Scalar => "scalar",
             Self::Avx2 => "AVX2",
+            Self::AvxVnni => "AVX-VNNI",
             Self::Avx512 => "AVX-512",
+            Self::Avx512Vnni => "AVX-512 VNNI",
+            Self::Avx512Bf16 => "AVX-512 BF16",
             Self::Neon => "NEON",
         })
     }
@@ -104,14 +238,15 @@ impl fmt::Display for InstructionSet {
 impl InstructionSet {
     /// The best instruction set of this CPU.
     ///
-    /// The environment variable `BOSWELL_INSTRUCTION_SET` (`scalar`, `avx2`, `avx512`, `neon`) asks for a lesser
+    /// The environment variable `BOSWELL_INSTRUCTION_SET` (`scalar`, `avx2`, `avxvnni`, `avx512`,
+    /// `avx512vnni`, `avx512bf16`, `neon`) asks for a lesser
     /// one, for tests and measurements; one that the CPU does not have is passed over.
     pub fn detect() -> Self {
         static BEST: OnceLock<InstructionSet> = OnceLock::new();
         *BEST.get_or_init(|| {
             let available = Self::available();
             let wanted = std::env::var("BOSWELL_INSTRUCTION_SET").unwrap_or_default().to_lowercase();
-            let named = |set: &&Self| set.to_string().to_lowercase().replace('-', "") == wanted;
+            let named = |set: &&Self| set.to_string().to_lowercase().replace(['-', ' '], "") == wanted;
             let best = available.iter().rev().find(named).or(available.last());
             *best.expect("scalar is always available")
         })
@@ -143,12 +278,14 @@ impl InstructionSet {
         let mut sets = vec![Self::Scalar];
         #[cfg(target_arch = "x86_64")]
         {
-            if avx2::is_available() {
-                sets.push(Self::Avx2);
-            }
-            if avx512::is_available() {
-                sets.push(Self::Avx512);
-            }
+            let x86 = [
+                (Self::Avx2, avx2::is_available()),
+                (Self::AvxVnni, avx2::is_vnni_available()),
+                (Self::Avx512, avx512::is_available()),
+                (Self::Avx512Vnni, avx512::is_vnni_available()),
+                (Self::Avx512Bf16, avx512::is_bf16_available()),
+            ];
+            sets.extend(x86.iter().filter(|(_, is_available)| *is_available).map(|(set, _)| *set));
         }
         #[cfg(target_arch = "aarch64")]
         sets.push(Self::Neon);
@@ -173,15 +310,33 @@ pub fn run_on<K: Kernel>(set: InstructionSet, kernel: K) -> K::Output {
         InstructionSet::Scalar => kernel.run(Scalar),
         #[cfg(target_arch = "x86_64")]
         InstructionSet::Avx2 => {
-            assert!(avx2::is_available(), "the CPU has no AVX2");
-            // SAFETY: the CPU has AVX2 and FMA, as just asserted.
+            assert!(avx2::is_available(), "the CPU has no {set}");
+            // SAFETY: the CPU has all that `run` is compiled for, as just asserted.
             unsafe { avx2::run(kernel) }
         }
         #[cfg(target_arch = "x86_64")]
+        InstructionSet::AvxVnni => {
+            assert!(avx2::is_vnni_available(), "the CPU has no {set}");
+            // SAFETY: the CPU has all that `run_vnni` is compiled for, as just asserted.
+            unsafe { avx2::run_vnni(kernel) }
+        }
+        #[cfg(target_arch = "x86_64")]
         InstructionSet::Avx512 => {
-            assert!(avx512::is_available(), "the CPU has no AVX-512");
-            // SAFETY: the CPU has the parts of AVX-512 that `run` is compiled for, as just asserted.
+            assert!(avx512::is_available(), "the CPU has no {set}");
+            // SAFETY: the CPU has all that `run` is compiled for, as just asserted.
             unsafe { avx512::run(kernel) }
+        }
+        #[cfg(target_arch = "x86_64")]
+        InstructionSet::Avx512Vnni => {
+            assert!(avx512::is_vnni_available(), "the CPU has no {set}");
+            // SAFETY: the CPU has all that `run_vnni` is compiled for, as just asserted.
+            unsafe { avx512::run_vnni(kernel) }
+        }
+        #[cfg(target_arch = "x86_64")]
+        InstructionSet::Avx512Bf16 => {
+            assert!(avx512::is_bf16_available(), "the CPU has no {set}");
+            // SAFETY: the CPU has all that `run_bf16` is compiled for, as just asserted.
+            unsafe { avx512::run_bf16(kernel) }
         }
         #[cfg(target_arch = "aarch64")]
         InstructionSet::Neon => {
@@ -195,53 +350,63 @@ pub fn run_on<K: Kernel>(set: InstructionSet, kernel: K) -> K::Output {
 
 /// The body of [`Simd::tile`] for a fixed number of rows and of vectors in a row, so that it stays in registers.
 #[inline(always)]
-fn tile_of<S: Simd, const ROWS: usize, const VECTORS: usize>(
+fn tile_of<S: Simd, P: Product, const ROWS: usize, const VECTORS: usize>(
     simd: S,
-    a: &[f32],
+    a: &[u32],
     a_stride: usize,
-    b: &[f32],
-    out: &mut [f32],
+    b: &[u32],
+    out: &mut [u32],
     accumulate: bool,
 ) {
     let columns = VECTORS * S::LANES;
-    let mut sums = [[simd.splat(0.0); VECTORS]; ROWS];
+    let mut sums = [[P::zero(simd); VECTORS]; ROWS];
     if accumulate {
         for (sums, out) in sums.iter_mut().zip(out.chunks_exact(columns)) {
             for (v, sum) in sums.iter_mut().enumerate() {
-                *sum = simd.load(&out[v * S::LANES..]);
+                *sum = P::load(simd, &out[v * S::LANES..]);
             }
         }
     }
     for (a, b) in a.chunks(a_stride).zip(b.chunks_exact(columns)) {
-        let a: &[f32; ROWS] = a.first_chunk().expect("a row of `a` is at least as long as the tile has rows");
-        let mut vectors = [simd.splat(0.0); VECTORS];
+        let a: &[u32; ROWS] = a.first_chunk().expect("a row of `a` is at least as long as the tile has rows");
+        let mut vectors = [simd.splat_word(0); VECTORS];
         for (v, vector) in vectors.iter_mut().enumerate() {
-            *vector = simd.load(&b[v * S::LANES..]);
+            *vector = simd.load_words(&b[v * S::LANES..]);
         }
         for (sums, a) in sums.iter_mut().zip(a) {
-            let a = simd.splat(*a);
             for (sum, b) in sums.iter_mut().zip(vectors) {
-                *sum = simd.mul_add(a, b, *sum);
+                *sum = P::add(simd, *a, b, *sum);
             }
         }
     }
     for (sums, out) in sums.iter().zip(out.chunks_exact_mut(columns)) {
         for (v, sum) in sums.iter().enumerate() {
-            simd.store(*sum, &mut out[v * S::LANES..]);
+            P::store(simd, *sum, &mut out[v * S::LANES..]);
         }
     }
 }
 
-/// Calls [`tile_of`] with the number of rows as a constant.
-macro_rules! tile_rows {
-    ($simd:expr, $rows:expr, $vectors:literal, [$($n:literal)*], $a:expr, $a_stride:expr, $b:expr, $out:expr, $acc:expr) => {
-        match $rows {
-            $($n => $crate::arch::tile_of::<Self, $n, $vectors>($simd, $a, $a_stride, $b, $out, $acc),)*
-            rows => panic!("a tile has 1 to {} rows, not {rows}", Self::TILE_ROWS),
+/// Implements [`Simd::tile`] by [`tile_of`] with the number of rows as a constant.
+macro_rules! tile {
+    ($vectors:literal vectors, [$($n:literal)*] rows) => {
+        #[inline(always)]
+        fn tile<P: $crate::arch::Product>(
+            self,
+            rows: usize,
+            a: &[u32],
+            a_stride: usize,
+            b: &[u32],
+            out: &mut [u32],
+            accumulate: bool,
+        ) {
+            match rows {
+                $($n => $crate::arch::tile_of::<Self, P, $n, $vectors>(self, a, a_stride, b, out, accumulate),)*
+                rows => panic!("a tile has 1 to {} rows, not {rows}", Self::TILE_ROWS),
+            }
         }
     };
 }
-use tile_rows;
+use tile;
 
 #[cfg(test)]
 mod tests;

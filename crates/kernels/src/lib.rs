@@ -8,13 +8,15 @@
 
 pub mod arch;
 mod attention;
+mod cache;
 mod gemm;
 mod line;
 mod threads;
 mod vector;
 
-pub use attention::{Attention, KeyValues};
-pub use gemm::{Epilogue, Input, Linear, Weights, linear};
+pub use attention::Attention;
+pub use cache::{CachePrecision, KeyValues};
+pub use gemm::{Epilogue, Input, Linear, Precision, Weights, linear};
 pub use threads::Threads;
 pub use vector::{add, dot, exp_sum, gelu, layer_norm, log_sum_exp, max, softmax};
 

@@ -2,36 +2,56 @@
 
 use bytemuck::{Pod, Zeroable};
 
-/// One cache line of numbers.
+/// One cache line of words.
 #[derive(Clone, Copy, Pod, Zeroable)]
 #[repr(C, align(64))]
-struct Line([f32; 16]);
+struct Line([u32; 16]);
 
-/// A buffer of `f32` that starts on a cache line.
+/// A buffer of words of 32 bits that starts on a cache line: numbers in f32, or smaller ones packed.
 #[derive(Clone, Default)]
 pub(crate) struct Aligned {
     lines: Vec<Line>,
 }
 
 impl Aligned {
-    /// `len` zeros, rounded up to whole cache lines.
+    /// `len` words of zero, rounded up to whole cache lines.
     pub(crate) fn zeroed(len: usize) -> Self {
         Self { lines: vec![Line::zeroed(); len.div_ceil(16)] }
     }
 
-    /// Makes room for `len` numbers; what was there before is of no meaning. Allocates only to grow.
-    pub(crate) fn at_least(&mut self, len: usize) -> &mut [f32] {
+    /// Makes room for `len` words; what was there before is of no meaning. Allocates only to grow.
+    pub(crate) fn at_least(&mut self, len: usize) -> &mut [u32] {
         if self.lines.len() * 16 < len {
             self.lines = vec![Line::zeroed(); len.div_ceil(16)];
         }
-        &mut bytemuck::cast_slice_mut(&mut self.lines)[..len]
+        &mut self.words_mut()[..len]
     }
 
-    pub(crate) fn as_slice(&self) -> &[f32] {
+    pub(crate) fn words(&self) -> &[u32] {
         bytemuck::cast_slice(&self.lines)
     }
 
-    pub(crate) fn as_mut_slice(&mut self) -> &mut [f32] {
+    pub(crate) fn words_mut(&mut self) -> &mut [u32] {
+        bytemuck::cast_slice_mut(&mut self.lines)
+    }
+
+    /// The words as f32.
+    pub(crate) fn numbers(&self) -> &[f32] {
+        bytemuck::cast_slice(&self.lines)
+    }
+
+    /// The words as f32.
+    pub(crate) fn numbers_mut(&mut self) -> &mut [f32] {
+        bytemuck::cast_slice_mut(&mut self.lines)
+    }
+
+    /// The words as pairs of numbers of 16 bits.
+    pub(crate) fn halves(&self) -> &[u16] {
+        bytemuck::cast_slice(&self.lines)
+    }
+
+    /// The words as pairs of numbers of 16 bits.
+    pub(crate) fn halves_mut(&mut self) -> &mut [u16] {
         bytemuck::cast_slice_mut(&mut self.lines)
     }
 }

@@ -19,6 +19,30 @@ pub(crate) fn assert_close(name: &str, found: &[f32], expected: &[f32], toleranc
     }
 }
 
+/// Attention in f64: `q` is `[n_q, n_state]`, `k` and `v` are `[n_k, n_state]`.
+pub(crate) fn plain_attention(q: &[f32], k: &[f32], v: &[f32], n_head: usize, head_dim: usize) -> Vec<f32> {
+    let n_state = n_head * head_dim;
+    let mut out = vec![0.0; q.len()];
+    for (q, out) in q.chunks(n_state).zip(out.chunks_mut(n_state)) {
+        for head in (0..n_state).step_by(head_dim) {
+            let q = &q[head..head + head_dim];
+            let score = |k: &[f32]| {
+                let dot: f64 = q.iter().zip(&k[head..]).map(|(q, k)| f64::from(*q) * f64::from(*k)).sum();
+                dot / (head_dim as f64).sqrt()
+            };
+            let scores: Vec<f64> = k.chunks(n_state).map(score).collect();
+            let max = scores.iter().copied().fold(f64::MIN, f64::max);
+            let sum: f64 = scores.iter().map(|s| (s - max).exp()).sum();
+            for dim in 0..head_dim {
+                let values = scores.iter().zip(v.chunks(n_state));
+                let x: f64 = values.map(|(s, v)| (s - max).exp() / sum * f64::from(v[head + dim])).sum();
+                out[head + dim] = x as f32;
+            }
+        }
+    }
+    out
+}
+
 /// The reference's tensors, of one file of `golden/ops`.
 struct Golden(Vec<u8>);
 
@@ -65,12 +89,12 @@ fn vectors_equal_the_reference() {
 #[test]
 #[ignore = "needs ../shared"]
 fn linear_layers_and_convolutions_equal_the_reference() {
-    use crate::{Epilogue, Input, Linear, Threads, Weights, linear};
+    use crate::{Epilogue, Input, Linear, Precision, Threads, Weights, linear};
     let (golden, threads) = (Golden::open(), Threads::new(2));
     for name in ["1x64x64", "3x33x17", "37x70x51", "16x128x48"] {
         let [(_, x), (shape, w), (_, b), (_, y)] =
             ["x", "w", "b", "y"].map(|part| golden.get(&format!("linear_{name}_{part}")));
-        let layer = Linear { weights: Weights::pack(&w, shape[0], shape[1]), bias: Some(b) };
+        let layer = Linear { weights: Weights::pack(&w, shape[0], shape[1], Precision::F32), bias: Some(b) };
         let mut out = vec![0.0; y.len()];
         linear(&threads, Input::matrix(&x, shape[1]), &layer, Epilogue::Store, &mut out);
         assert_close(name, &out, &y, 2e-5);
@@ -86,7 +110,7 @@ fn linear_layers_and_convolutions_equal_the_reference() {
         .map(|i| (i / (3 * channels), i / channels % 3, i % channels))
         .map(|(out, tap, c)| w[(out * channels + c) * 3 + tap])
         .collect();
-    let layer = Linear { weights: Weights::pack(&taps, n_out, 3 * channels), bias: Some(b) };
+    let layer = Linear { weights: Weights::pack(&taps, n_out, 3 * channels, Precision::F32), bias: Some(b) };
     for stride in [1, 2] {
         let n_rows = n.div_ceil(stride);
         let mut out = vec![0.0; n_rows * n_out];
@@ -101,17 +125,17 @@ fn linear_layers_and_convolutions_equal_the_reference() {
 #[test]
 #[ignore = "needs ../shared"]
 fn attention_equals_the_reference() {
-    use crate::{Attention, KeyValues, Threads};
+    use crate::{Attention, CachePrecision, KeyValues, Threads};
     let golden = Golden::open();
     let [q, k, v] = ["q", "k", "v"].map(|name| golden.get(&format!("attn_{name}")).1);
     let rows = q.chunks(24).zip(k.chunks(24)).zip(v.chunks(24));
     let qkv: Vec<f32> = rows.clone().flat_map(|((q, k), v)| [q, k, v].concat()).collect();
     let mut out = vec![0.0; q.len()];
-    Attention::new(11, 3, 8).run(&Threads::new(1), &qkv, &mut out);
+    Attention::new(11, 3, 8, false).run(&Threads::new(1), &qkv, &mut out);
     assert_close("full", &out, &golden.get("attn_full_y").1, 1e-5);
-    let mut cache = KeyValues::new(3, 8, 11);
+    let mut cache = KeyValues::new(3, 8, 11, CachePrecision::F32);
     for (((q, k), v), out) in rows.zip(out.chunks_mut(24)) {
-        cache.push(k, v);
+        cache.extend(&Threads::new(1), &[k, v].concat());
         let heads = q.chunks(8).zip(out.chunks_mut(8)).enumerate();
         heads.for_each(|(head_idx, (q, out))| cache.attend(head_idx, cache.len(), q, out));
     }

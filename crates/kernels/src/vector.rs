@@ -121,9 +121,38 @@ fn map<S: Simd>(simd: S, x: &mut [f32], f: impl Fn(S::F32) -> S::F32) {
     }
 }
 
+/// Calls `f` with the place and the numbers of each vector; the rest that fills no vector is padded with zeros.
+#[inline(always)]
+pub(crate) fn for_each_vector<S: Simd>(simd: S, x: &[f32], mut f: impl FnMut(usize, S::F32)) {
+    let chunks = x.chunks_exact(S::LANES);
+    let rest = chunks.remainder();
+    for (idx, x) in chunks.enumerate() {
+        f(idx * S::LANES, simd.load(x));
+    }
+    if !rest.is_empty() {
+        let mut padded = [0.0; MAX_LANES];
+        padded[..rest.len()].copy_from_slice(rest);
+        f(x.len() - rest.len(), simd.load(&padded));
+    }
+}
+
+/// The greatest element; minus infinity if there is none.
+#[inline(always)]
+pub(crate) fn fold_max<S: Simd>(simd: S, x: &[f32]) -> f32 {
+    let least = f32::NEG_INFINITY;
+    simd.max_lane(fold(
+        simd,
+        x,
+        simd.splat(least),
+        least,
+        #[inline(always)]
+        |max, x| simd.max(max, x),
+    ))
+}
+
 /// Folds all elements into one vector; the rest that fills no vector is padded with `neutral`.
 #[inline(always)]
-fn fold<S: Simd>(
+pub(crate) fn fold<S: Simd>(
     simd: S,
     x: &[f32],
     first: S::F32,
@@ -191,15 +220,7 @@ impl Kernel for Max<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) -> f32 {
-        let least = f32::NEG_INFINITY;
-        simd.max_lane(fold(
-            simd,
-            self.x,
-            simd.splat(least),
-            least,
-            #[inline(always)]
-            |max, x| simd.max(max, x),
-        ))
+        fold_max(simd, self.x)
     }
 }
 
@@ -235,7 +256,7 @@ impl Kernel for Softmax<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let max = simd.splat(Max { x: self.x }.run(simd));
+        let max = simd.splat(fold_max(simd, self.x));
         map(
             simd,
             self.x,

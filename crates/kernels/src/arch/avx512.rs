@@ -3,11 +3,12 @@
 
 use std::arch::x86_64::*;
 
-use super::{Kernel, Simd, tile_rows};
+use super::{Kernel, Simd, tile};
 
-/// Proof that the CPU has AVX-512 F, VL, BW, DQ and FMA: only [`run`] makes one.
+/// Proof that the CPU has AVX-512 F, VL, BW, DQ and FMA, and VNNI and BF16 where the parameters say so: only the
+/// `run` functions make one.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Avx512(());
+pub(super) struct Avx512<const VNNI: bool, const BF16: bool>(());
 
 /// Whether this CPU has all that [`run`] is compiled for.
 pub(super) fn is_available() -> bool {
@@ -18,17 +19,40 @@ pub(super) fn is_available() -> bool {
         && is_x86_feature_detected!("fma")
 }
 
+/// Whether this CPU has all that [`run_vnni`] is compiled for.
+pub(super) fn is_vnni_available() -> bool {
+    is_available() && is_x86_feature_detected!("avx512vnni")
+}
+
+/// Whether this CPU has all that [`run_bf16`] is compiled for.
+pub(super) fn is_bf16_available() -> bool {
+    is_vnni_available() && is_x86_feature_detected!("avx512bf16")
+}
+
 /// Runs an operation, compiled for AVX-512.
 #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,fma")]
 pub(super) fn run<K: Kernel>(kernel: K) -> K::Output {
-    kernel.run(Avx512(()))
+    kernel.run(Avx512::<false, false>(()))
 }
 
-impl Simd for Avx512 {
+/// Runs an operation, compiled for AVX-512 with VNNI.
+#[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,fma,avx512vnni")]
+pub(super) fn run_vnni<K: Kernel>(kernel: K) -> K::Output {
+    kernel.run(Avx512::<true, false>(()))
+}
+
+/// Runs an operation, compiled for AVX-512 with VNNI and BF16.
+#[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,fma,avx512vnni,avx512bf16")]
+pub(super) fn run_bf16<K: Kernel>(kernel: K) -> K::Output {
+    kernel.run(Avx512::<true, true>(()))
+}
+
+impl<const VNNI: bool, const BF16: bool> Simd for Avx512<VNNI, BF16> {
     const LANES: usize = 16;
     const TILE_ROWS: usize = 12;
     const TILE_COLUMNS: usize = 32;
     type F32 = __m512;
+    type Words = __m512i;
 
     #[inline(always)]
     fn splat(self, x: f32) -> __m512 {
@@ -120,7 +144,113 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
-    fn tile(self, rows: usize, a: &[f32], a_stride: usize, b: &[f32], out: &mut [f32], accumulate: bool) {
-        tile_rows!(self, rows, 2, [1 2 3 4 5 6 7 8 9 10 11 12], a, a_stride, b, out, accumulate);
+    fn splat_word(self, x: u32) -> __m512i {
+        // SAFETY: see `splat`.
+        unsafe { _mm512_set1_epi32(x.cast_signed()) }
     }
+
+    #[inline(always)]
+    fn load_words(self, x: &[u32]) -> __m512i {
+        let x: &[u32; 16] = x.first_chunk().expect("a vector has 16 words");
+        // SAFETY: 16 words are read from a reference to 16 words.
+        unsafe { _mm512_loadu_si512(x.as_ptr().cast()) }
+    }
+
+    #[inline(always)]
+    fn store_words(self, x: __m512i, out: &mut [u32]) {
+        let out: &mut [u32; 16] = out.first_chunk_mut().expect("a vector has 16 words");
+        // SAFETY: 16 words are written to a reference to 16 words.
+        unsafe { _mm512_storeu_si512(out.as_mut_ptr().cast(), x) }
+    }
+
+    #[inline(always)]
+    fn as_f32(self, x: __m512i) -> __m512 {
+        // SAFETY: see `splat`.
+        unsafe { _mm512_castsi512_ps(x) }
+    }
+
+    #[inline(always)]
+    fn to_f32(self, x: __m512i) -> __m512 {
+        // SAFETY: see `splat`.
+        unsafe { _mm512_cvtepi32_ps(x) }
+    }
+
+    #[inline(always)]
+    fn dot_bf16(self, x: __m512i, y: __m512i, sum: __m512) -> __m512 {
+        // SAFETY: see `splat`; BF16 is there if the parameter says so. `__m512bh` is 32 bf16, as `__m512i` holds them.
+        unsafe {
+            if BF16 {
+                return _mm512_dpbf16_ps(sum, std::mem::transmute(x), std::mem::transmute(y));
+            }
+            let high = _mm512_set1_epi32(0xffff_0000_u32.cast_signed());
+            let first = _mm512_fmadd_ps(
+                _mm512_castsi512_ps(_mm512_slli_epi32::<16>(x)),
+                _mm512_castsi512_ps(_mm512_slli_epi32::<16>(y)),
+                sum,
+            );
+            let (x, y) = (_mm512_and_si512(x, high), _mm512_and_si512(y, high));
+            _mm512_fmadd_ps(_mm512_castsi512_ps(x), _mm512_castsi512_ps(y), first)
+        }
+    }
+
+    #[inline(always)]
+    fn dot_bytes(self, x: __m512i, y: __m512i, sum: __m512i) -> __m512i {
+        // SAFETY: see `splat`; VNNI is there if the parameter says so.
+        unsafe {
+            if VNNI {
+                return _mm512_dpbusd_epi32(sum, x, y);
+            }
+            // Bytes 0 and 2 of each word, then bytes 1 and 3, as pairs of i16.
+            let even = _mm512_madd_epi16(
+                _mm512_and_si512(x, _mm512_set1_epi16(0xff)),
+                _mm512_srai_epi16::<8>(_mm512_slli_epi16::<8>(y)),
+            );
+            let odd = _mm512_madd_epi16(_mm512_srli_epi16::<8>(x), _mm512_srai_epi16::<8>(y));
+            _mm512_add_epi32(sum, _mm512_add_epi32(even, odd))
+        }
+    }
+
+    #[inline(always)]
+    fn join_bf16(self, x: __m512, y: __m512) -> __m512i {
+        // SAFETY: see `splat`.
+        unsafe {
+            let half = _mm512_set1_epi32(0x8000);
+            let x = _mm512_add_epi32(_mm512_castps_si512(x), half);
+            let y = _mm512_add_epi32(_mm512_castps_si512(y), half);
+            let high = _mm512_set1_epi32(0xffff_0000_u32.cast_signed());
+            _mm512_or_si512(_mm512_srli_epi32::<16>(x), _mm512_and_si512(y, high))
+        }
+    }
+
+    #[inline(always)]
+    fn load_f16(self, x: &[u16]) -> __m512 {
+        let x: &[u16; 16] = x.first_chunk().expect("a vector has 16 numbers");
+        // SAFETY: 32 bytes are read from a reference to 32 bytes.
+        unsafe { _mm512_cvtph_ps(_mm256_loadu_si256(x.as_ptr().cast())) }
+    }
+
+    #[inline(always)]
+    fn store_bf16(self, x: __m512, out: &mut [u16]) {
+        let out: &mut [u16; 16] = out.first_chunk_mut().expect("a vector has 16 numbers");
+        // SAFETY: see `splat`; 32 bytes are written to a reference to 32 bytes.
+        unsafe {
+            let bits = _mm512_castps_si512(x);
+            let last = _mm512_and_si512(_mm512_srli_epi32::<16>(bits), _mm512_set1_epi32(1));
+            let rounded = _mm512_add_epi32(bits, _mm512_add_epi32(last, _mm512_set1_epi32(0x7fff)));
+            let halves = _mm512_cvtepi32_epi16(_mm512_srli_epi32::<16>(rounded));
+            _mm256_storeu_si256(out.as_mut_ptr().cast(), halves);
+        }
+    }
+
+    #[inline(always)]
+    fn store_bytes(self, x: __m512, out: &mut [u8]) {
+        let out: &mut [u8; 16] = out.first_chunk_mut().expect("a vector has 16 bytes");
+        // SAFETY: see `splat`; 16 bytes are written to a reference to 16 bytes.
+        unsafe {
+            let bytes = _mm512_cvtusepi32_epi8(_mm512_cvtps_epi32(x));
+            _mm_storeu_si128(out.as_mut_ptr().cast(), bytes);
+        }
+    }
+
+    tile!(2 vectors, [1 2 3 4 5 6 7 8 9 10 11 12] rows);
 }

@@ -3,7 +3,7 @@
 
 use std::arch::aarch64::*;
 
-use super::{Kernel, Simd, tile_rows};
+use super::{Kernel, Simd, tile};
 
 /// Proof that the CPU has NEON: only [`run`] makes one.
 #[derive(Clone, Copy, Debug)]
@@ -20,6 +20,7 @@ impl Simd for Neon {
     const TILE_ROWS: usize = 8;
     const TILE_COLUMNS: usize = 8;
     type F32 = float32x4_t;
+    type Words = uint32x4_t;
 
     #[inline(always)]
     fn splat(self, x: f32) -> float32x4_t {
@@ -111,7 +112,110 @@ impl Simd for Neon {
     }
 
     #[inline(always)]
-    fn tile(self, rows: usize, a: &[f32], a_stride: usize, b: &[f32], out: &mut [f32], accumulate: bool) {
-        tile_rows!(self, rows, 2, [1 2 3 4 5 6 7 8], a, a_stride, b, out, accumulate);
+    fn splat_word(self, x: u32) -> uint32x4_t {
+        // SAFETY: see `splat`.
+        unsafe { vdupq_n_u32(x) }
     }
+
+    #[inline(always)]
+    fn load_words(self, x: &[u32]) -> uint32x4_t {
+        let x: &[u32; 4] = x.first_chunk().expect("a vector has 4 words");
+        // SAFETY: 4 words are read from a reference to 4 words.
+        unsafe { vld1q_u32(x.as_ptr()) }
+    }
+
+    #[inline(always)]
+    fn store_words(self, x: uint32x4_t, out: &mut [u32]) {
+        let out: &mut [u32; 4] = out.first_chunk_mut().expect("a vector has 4 words");
+        // SAFETY: 4 words are written to a reference to 4 words.
+        unsafe { vst1q_u32(out.as_mut_ptr(), x) }
+    }
+
+    #[inline(always)]
+    fn as_f32(self, x: uint32x4_t) -> float32x4_t {
+        // SAFETY: see `splat`.
+        unsafe { vreinterpretq_f32_u32(x) }
+    }
+
+    #[inline(always)]
+    fn to_f32(self, x: uint32x4_t) -> float32x4_t {
+        // SAFETY: see `splat`.
+        unsafe { vcvtq_f32_s32(vreinterpretq_s32_u32(x)) }
+    }
+
+    #[inline(always)]
+    fn dot_bf16(self, x: uint32x4_t, y: uint32x4_t, sum: float32x4_t) -> float32x4_t {
+        // SAFETY: see `splat`.
+        unsafe {
+            let high = vdupq_n_u32(0xffff_0000);
+            let (x0, y0) = (vshlq_n_u32::<16>(x), vshlq_n_u32::<16>(y));
+            let sum = vfmaq_f32(sum, vreinterpretq_f32_u32(x0), vreinterpretq_f32_u32(y0));
+            let (x1, y1) = (vandq_u32(x, high), vandq_u32(y, high));
+            vfmaq_f32(sum, vreinterpretq_f32_u32(x1), vreinterpretq_f32_u32(y1))
+        }
+    }
+
+    #[inline(always)]
+    fn dot_bytes(self, x: uint32x4_t, y: uint32x4_t, sum: uint32x4_t) -> uint32x4_t {
+        // SAFETY: see `splat`.
+        unsafe {
+            let (x, y) = (vreinterpretq_u8_u32(x), vreinterpretq_s8_u32(y));
+            // Bytes as i16, products as i32: two words in each half.
+            let [x0, x1] = [vmovl_u8(vget_low_u8(x)), vmovl_u8(vget_high_u8(x))];
+            let (x0, x1) = (vreinterpretq_s16_u16(x0), vreinterpretq_s16_u16(x1));
+            let (y0, y1) = (vmovl_s8(vget_low_s8(y)), vmovl_s8(vget_high_s8(y)));
+            let words0 = vpaddq_s32(
+                vmull_s16(vget_low_s16(x0), vget_low_s16(y0)),
+                vmull_s16(vget_high_s16(x0), vget_high_s16(y0)),
+            );
+            let words1 = vpaddq_s32(
+                vmull_s16(vget_low_s16(x1), vget_low_s16(y1)),
+                vmull_s16(vget_high_s16(x1), vget_high_s16(y1)),
+            );
+            vaddq_u32(sum, vreinterpretq_u32_s32(vpaddq_s32(words0, words1)))
+        }
+    }
+
+    #[inline(always)]
+    fn join_bf16(self, x: float32x4_t, y: float32x4_t) -> uint32x4_t {
+        // SAFETY: see `splat`.
+        unsafe {
+            let half = vdupq_n_u32(0x8000);
+            let x = vaddq_u32(vreinterpretq_u32_f32(x), half);
+            let y = vaddq_u32(vreinterpretq_u32_f32(y), half);
+            vorrq_u32(vshrq_n_u32::<16>(x), vandq_u32(y, vdupq_n_u32(0xffff_0000)))
+        }
+    }
+
+    #[inline(always)]
+    fn load_f16(self, x: &[u16]) -> float32x4_t {
+        let x: &[u16; 4] = x.first_chunk().expect("a vector has 4 numbers");
+        let x = x.map(|x| half::f16::from_bits(x).to_f32());
+        self.load(&x)
+    }
+
+    #[inline(always)]
+    fn store_bf16(self, x: float32x4_t, out: &mut [u16]) {
+        let out: &mut [u16; 4] = out.first_chunk_mut().expect("a vector has 4 numbers");
+        // SAFETY: see `splat`; 8 bytes are written to a reference to 8 bytes.
+        unsafe {
+            let bits = vreinterpretq_u32_f32(x);
+            let last = vandq_u32(vshrq_n_u32::<16>(bits), vdupq_n_u32(1));
+            let rounded = vaddq_u32(bits, vaddq_u32(last, vdupq_n_u32(0x7fff)));
+            vst1_u16(out.as_mut_ptr(), vshrn_n_u32::<16>(rounded));
+        }
+    }
+
+    #[inline(always)]
+    fn store_bytes(self, x: float32x4_t, out: &mut [u8]) {
+        let out: &mut [u8; 4] = out.first_chunk_mut().expect("a vector has 4 bytes");
+        // SAFETY: see `splat`; 4 bytes are written to a reference to 4 bytes.
+        unsafe {
+            let halves = vqmovn_u32(vcvtnq_u32_f32(x));
+            let bytes = vqmovn_u16(vcombine_u16(halves, halves));
+            *out = vget_lane_u32::<0>(vreinterpret_u32_u8(bytes)).to_ne_bytes();
+        }
+    }
+
+    tile!(2 vectors, [1 2 3 4 5 6 7 8] rows);
 }

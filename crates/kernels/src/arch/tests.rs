@@ -1,15 +1,30 @@
 use super::*;
 use crate::tests::numbers;
 
-/// `out[i][j] (+)= sum over k of a[k][i] * b[k][j]`, in f64.
-fn plain_tile(rows: usize, a: &[f32], a_stride: usize, b: &[f32], columns: usize, out: &mut [f32]) {
-    for i in 0..rows {
-        for j in 0..columns {
-            let products =
-                a.chunks(a_stride).zip(b.chunks(columns)).map(|(a, b)| f64::from(a[i]) * f64::from(b[j]));
-            out[i * columns + j] += products.sum::<f64>() as f32;
-        }
+/// What a word holds, as numbers.
+fn unpack<P: Product>(word: u32, is_signed: bool) -> Vec<f64> {
+    let bytes = word.to_le_bytes();
+    match P::PER_WORD {
+        1 => vec![f32::from_bits(word).into()],
+        2 => bytes.chunks(2).map(|b| half::bf16::from_le_bytes([b[0], b[1]]).to_f64()).collect(),
+        _ if is_signed => bytes.map(|b| f64::from(b.cast_signed())).to_vec(),
+        _ => bytes.map(f64::from).to_vec(),
     }
+}
+
+/// Words with numbers in -1..1, or any bytes.
+fn words<P: Product>(n: usize, seed: u64) -> Vec<u32> {
+    let x = numbers(n * P::PER_WORD, seed);
+    let word = |x: &[f32]| match x {
+        [x] => x.to_bits(),
+        [x, y] => [x, y]
+            .map(|x| half::bf16::from_f32(*x).to_bits())
+            .iter()
+            .rev()
+            .fold(0, |w, b| w << 16 | u32::from(*b)),
+        bytes => bytes.iter().fold(0, |w, x| w << 8 | ((x + 1.0) * 127.99) as u32),
+    };
+    x.chunks(P::PER_WORD).map(word).collect()
 }
 
 struct CheckTiles;
@@ -18,19 +33,38 @@ impl Kernel for CheckTiles {
     type Output = ();
 
     fn run<S: Simd>(self, simd: S) {
-        let columns = S::TILE_COLUMNS;
-        for rows in 1..=S::TILE_ROWS {
-            for (n_k, a_stride) in [(0, rows), (1, rows), (7, S::TILE_ROWS), (64, 64)] {
-                let a = numbers(n_k * a_stride, 1);
-                let b = numbers(n_k * columns, 2);
-                for accumulate in [false, true] {
-                    let mut out = numbers(rows * columns, 3);
-                    let mut expected = if accumulate { out.clone() } else { vec![0.0; out.len()] };
-                    plain_tile(rows, &a, a_stride, &b, columns, &mut expected);
-                    simd.tile(rows, &a, a_stride, &b, &mut out, accumulate);
-                    for (x, y) in out.iter().zip(&expected) {
-                        assert!((x - y).abs() < 1e-4, "{rows} rows, {n_k} products: {x} is not {y}");
-                    }
+        check_tiles::<S, F32>(simd);
+        check_tiles::<S, Bf16>(simd);
+        check_tiles::<S, Bytes>(simd);
+    }
+}
+
+fn check_tiles<S: Simd, P: Product>(simd: S) {
+    let columns = S::TILE_COLUMNS;
+    for rows in 1..=S::TILE_ROWS {
+        for (n_k, a_stride) in [(0, rows), (1, rows), (7, S::TILE_ROWS), (64, 64)] {
+            let (a, b) = (words::<P>(n_k * a_stride, 1), words::<P>(n_k * columns, 2));
+            let mut out = vec![0x7fff_ffff; rows * columns];
+            for n_times in [1.0, 2.0] {
+                simd.tile::<P>(rows, &a, a_stride, &b, &mut out, n_times > 1.0);
+                for (idx, found) in out.iter().enumerate() {
+                    let (i, j) = (idx / columns, idx % columns);
+                    let product = |(a, b): (&[u32], &[u32])| {
+                        let (a, b) = (unpack::<P>(a[i], false), unpack::<P>(b[j], true));
+                        a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>()
+                    };
+                    let expected =
+                        n_times * a.chunks(a_stride).zip(b.chunks(columns)).map(product).sum::<f64>();
+                    let found = if P::PER_WORD == 4 {
+                        f64::from(found.cast_signed())
+                    } else {
+                        f32::from_bits(*found).into()
+                    };
+                    let tolerance = if P::PER_WORD == 4 { 0.0 } else { 1e-4 };
+                    assert!(
+                        (found - expected).abs() <= tolerance,
+                        "{rows} rows, {n_k} words: {found} is not {expected}"
+                    );
                 }
             }
         }
@@ -64,6 +98,26 @@ impl Kernel for CheckLanes {
             check("exp2", simd.mul(simd.exp2_integer(simd.splat(n)), simd.splat(1.0 / n.exp2())), &|_, _| {
                 1.0
             });
+        }
+        let mut words = vec![0; S::LANES];
+        simd.store_words(simd.splat_word((-7_i32).cast_unsigned()), &mut words);
+        check("to_f32", simd.to_f32(simd.load_words(&words)), &|_, _| -7.0);
+        check("as_f32", simd.as_f32(simd.splat_word(1.5_f32.to_bits())), &|_, _| 1.5);
+        let halves: Vec<u16> = x.iter().map(|x| half::f16::from_f32(*x).to_bits()).collect();
+        check("load_f16", simd.load_f16(&halves), &|x, _| half::f16::from_f32(x).to_f32());
+        let mut halves = vec![0; S::LANES];
+        simd.store_bf16(vx, &mut halves);
+        let expected: Vec<u16> = x.iter().map(|x| half::bf16::from_f32(*x).to_bits()).collect();
+        assert_eq!(halves, expected);
+        simd.store_words(simd.join_bf16(vx, vy), &mut words);
+        for ((word, x), y) in words.iter().zip(&x).zip(&y) {
+            let [low, high] = [word << 16, word & 0xffff_0000].map(f32::from_bits);
+            assert!((low - x).abs() <= x.abs() / 256.0 && (high - y).abs() <= y.abs() / 256.0);
+        }
+        let mut bytes = vec![0; S::LANES];
+        simd.store_bytes(simd.mul_add(vx, simd.splat(127.5), simd.splat(127.5)), &mut bytes);
+        for (byte, x) in bytes.iter().zip(&x) {
+            assert!((f32::from(*byte) - (x * 127.5 + 127.5)).abs() <= 0.5001, "{x} became {byte}");
         }
         assert!((simd.sum(vx) - x.iter().sum::<f32>()).abs() < 1e-5);
         assert_eq!(simd.max_lane(vx), x.iter().copied().fold(f32::MIN, f32::max));

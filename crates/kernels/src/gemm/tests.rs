@@ -1,4 +1,5 @@
 use super::*;
+use crate::arch::InstructionSet;
 use crate::tests::{assert_close, numbers};
 
 /// `x · wᵀ + bias` in f64.
@@ -13,11 +14,18 @@ fn plain(input: Input<'_>, weights: &[f32], n_in: usize, bias: Option<&[f32]>) -
     .collect()
 }
 
-fn check(n_threads: usize, n_rows: usize, n_out: usize, n_in: usize, set: InstructionSet) {
+fn check(
+    n_threads: usize,
+    n_rows: usize,
+    n_out: usize,
+    n_in: usize,
+    set: InstructionSet,
+    precision: Precision,
+) {
     let threads = Threads::new(n_threads);
     let (x, w, b) = (numbers(n_rows * n_in, 1), numbers(n_out * n_in, 2), numbers(n_out, 3));
     let input = Input::matrix(&x, n_in);
-    let layer = Linear { weights: Weights::pack_for(set, &w, n_out, n_in), bias: Some(b) };
+    let layer = Linear { weights: Weights::pack_for(set, &w, n_out, n_in, precision), bias: Some(b) };
     let expected = plain(input, &w, n_in, layer.bias.as_deref());
     let before = numbers(n_rows * n_out, 4);
     for epilogue in [Epilogue::Store, Epilogue::Add, Epilogue::Gelu] {
@@ -29,21 +37,54 @@ fn check(n_threads: usize, n_rows: usize, n_out: usize, n_in: usize, set: Instru
             Epilogue::Add => expected.iter_mut().zip(&before).for_each(|(x, before)| *x += before),
             Epilogue::Gelu => crate::gelu(&mut expected),
         }
-        let name = format!("{set}: {n_rows} x {n_in} times {n_out}, {epilogue:?}");
-        assert_close(&name, &out, &expected, 2e-6 * (n_in as f32).max(8.0));
+        let name = format!("{set}, {precision:?}: {n_rows} x {n_in} times {n_out}, {epilogue:?}");
+        // The error of a sum of independent errors, of numbers up to 1.
+        let of_one = match precision {
+            Precision::F32 => 1e-6,
+            Precision::Bf16 => 1.0 / 128.0,
+            Precision::Int8 => 1.0 / 64.0,
+        };
+        assert_close(&name, &out, &expected, of_one * 2.0 * (n_in as f32).sqrt().max(2.0));
     }
 }
 
 #[test]
 fn products_of_all_shapes_equal_those_in_f64_on_every_instruction_set() {
     for set in InstructionSet::available() {
-        for n_rows in [1, 2, 5, 12, 13, 25, 97, 300] {
-            for (n_out, n_in) in [(1, 1), (31, 7), (32, 64), (33, 65), (100, 16)] {
-                check(2, n_rows, n_out, n_in, set);
+        for precision in [Precision::F32, Precision::Bf16, Precision::Int8] {
+            for n_rows in [1, 2, 5, 12, 13, 25, 97, 300] {
+                for (n_out, n_in) in [(1, 1), (31, 7), (32, 64), (33, 65), (100, 16)] {
+                    check(2, n_rows, n_out, n_in, set, precision);
+                }
             }
+            check(1, 130, 70, 33, set, precision);
+            check(5, 1, 1000, 64, set, precision);
         }
-        check(1, 130, 70, 33, set);
-        check(5, 1, 1000, 64, set);
+    }
+}
+
+#[test]
+fn bytes_are_exact_where_the_numbers_are_whole_steps() {
+    // Weights of -127..127 and inputs of 0..255 are whole steps, so that nothing is rounded.
+    let (n_out, n_in, n_rows) = (40, 129, 30);
+    let w: Vec<f32> = (0..n_out * n_in)
+        .map(|i| if i % n_in == 0 { 127.0 } else { (i * 37 % 255) as f32 - 127.0 })
+        .collect();
+    let x: Vec<f32> = (0..n_rows * n_in)
+        .map(|i| [0.0, 255.0].get(i % n_in).copied().unwrap_or((i * 53 % 256) as f32))
+        .collect();
+    let input = Input::matrix(&x, n_in);
+    let expected: Vec<f32> = plain(input, &w, n_in, None).iter().map(|x| *x as f32).collect();
+    for set in InstructionSet::available() {
+        let layer = Linear { weights: Weights::pack_for(set, &w, n_out, n_in, Precision::Int8), bias: None };
+        let mut out = vec![0.0; n_rows * n_out];
+        linear(&Threads::new(2), input, &layer, Epilogue::Store, &mut out);
+        for (found, expected) in out.iter().zip(&expected) {
+            assert!(
+                (found - expected).abs() <= expected.abs() * 1e-6 + 1.0,
+                "{set}: {found} is not {expected}"
+            );
+        }
     }
 }
 
@@ -53,7 +94,7 @@ fn overlapping_rows_are_a_convolution() {
     let x = numbers((2 * n_rows + 1) * channels, 1);
     let w = numbers(n_out * 3 * channels, 2);
     let input = Input { data: &x, n_rows, stride: 2 * channels };
-    let layer = Linear { weights: Weights::pack(&w, n_out, 3 * channels), bias: None };
+    let layer = Linear { weights: Weights::pack(&w, n_out, 3 * channels, Precision::F32), bias: None };
     let mut out = vec![0.0; n_rows * n_out];
     linear(&Threads::new(1), input, &layer, Epilogue::Store, &mut out);
     let expected: Vec<f32> = plain(input, &w, 3 * channels, None).iter().map(|x| *x as f32).collect();
@@ -65,11 +106,15 @@ fn rows_are_read_back_as_they_were_packed() {
     let (n_out, n_in) = (70, 9);
     let w = numbers(n_out * n_in, 1);
     for set in InstructionSet::available() {
-        let weights = Weights::pack_for(set, &w, n_out, n_in);
-        for (idx, row) in w.chunks(n_in).enumerate() {
-            let mut out = vec![0.0; n_in];
-            weights.row(idx, &mut out);
-            assert_eq!(out, row);
+        for (precision, tolerance) in
+            [(Precision::F32, 0.0), (Precision::Bf16, 1.0 / 256.0), (Precision::Int8, 1.0 / 250.0)]
+        {
+            let weights = Weights::pack_for(set, &w, n_out, n_in, precision);
+            for (idx, row) in w.chunks(n_in).enumerate() {
+                let mut out = vec![0.0; n_in];
+                weights.row(idx, &mut out);
+                assert_close(&format!("{set}, {precision:?}, row {idx}"), &out, row, tolerance);
+            }
         }
     }
 }
@@ -77,7 +122,7 @@ fn rows_are_read_back_as_they_were_packed() {
 #[test]
 #[should_panic(expected = "shorter than its rows")]
 fn an_input_that_ends_too_early_is_a_panic() {
-    let layer = Linear { weights: Weights::pack(&[1.0; 4], 1, 4), bias: None };
+    let layer = Linear { weights: Weights::pack(&[1.0; 4], 1, 4, Precision::F32), bias: None };
     let input = Input { data: &[1.0; 7], n_rows: 2, stride: 4 };
     linear(&Threads::new(1), input, &layer, Epilogue::Store, &mut [0.0; 2]);
 }

@@ -1,0 +1,280 @@
+//! Keys and values of one layer for one sequence, and attention of one query to them: the decoder's.
+
+use std::cell::RefCell;
+
+use half::slice::HalfFloatSliceExt;
+
+use crate::arch::{InstructionSet, Kernel, Simd, dispatch};
+use crate::line::Aligned;
+use crate::threads::Threads;
+use crate::vector::softmax;
+
+/// The numbers that a cache is kept in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CachePrecision {
+    /// 32 bits.
+    F32,
+    /// 16 bits, half precision: what is read from it is computed with in f32.
+    F16,
+}
+
+/// The keys and values of one layer for one sequence.
+///
+/// Both stand in panels as wide as a register tile, so that they are read from start to end: keys as
+/// `[n_head, panels of positions, head_dim, panel]`, values as `[n_head, panels of dimensions, capacity, panel]`.
+#[derive(Clone)]
+pub struct KeyValues {
+    shape: Shape,
+    len: usize,
+    keys: Numbers,
+    values: Numbers,
+}
+
+#[derive(Clone, Copy)]
+struct Shape {
+    n_head: usize,
+    head_dim: usize,
+    capacity: usize,
+    panel: usize,
+}
+
+impl Shape {
+    /// Numbers of one head's keys.
+    fn keys_len(self) -> usize {
+        self.capacity.next_multiple_of(self.panel) * self.head_dim
+    }
+
+    /// Numbers of one head's values.
+    fn values_len(self) -> usize {
+        self.capacity * self.head_dim.next_multiple_of(self.panel)
+    }
+}
+
+#[derive(Clone)]
+enum Numbers {
+    F32(Aligned),
+    F16(Aligned),
+}
+
+impl Numbers {
+    fn zeroed(len: usize, precision: CachePrecision) -> Self {
+        match precision {
+            CachePrecision::F32 => Self::F32(Aligned::zeroed(len)),
+            CachePrecision::F16 => Self::F16(Aligned::zeroed(len.div_ceil(2))),
+        }
+    }
+}
+
+/// A number of a cache: how it is written, and how a vector of them is read.
+trait Number: Copy + Send + Sync + 'static {
+    fn write(x: &[f32], out: &mut [Self]);
+    fn load<S: Simd>(simd: S, x: &[Self]) -> S::F32;
+}
+
+impl Number for f32 {
+    fn write(x: &[f32], out: &mut [f32]) {
+        out.copy_from_slice(x);
+    }
+
+    #[inline(always)]
+    fn load<S: Simd>(simd: S, x: &[f32]) -> S::F32 {
+        simd.load(x)
+    }
+}
+
+impl Number for u16 {
+    fn write(x: &[f32], out: &mut [u16]) {
+        bytemuck::cast_slice_mut::<u16, half::f16>(out).convert_from_f32_slice(x);
+    }
+
+    #[inline(always)]
+    fn load<S: Simd>(simd: S, x: &[u16]) -> S::F32 {
+        simd.load_f16(x)
+    }
+}
+
+impl KeyValues {
+    /// Room for `capacity` positions.
+    ///
+    /// # Panics
+    /// If a head is wider than 512.
+    pub fn new(n_head: usize, head_dim: usize, capacity: usize, precision: CachePrecision) -> Self {
+        assert!(head_dim <= MAX_HEAD_DIM, "a head of {head_dim} is wider than {MAX_HEAD_DIM}");
+        let panel = InstructionSet::detect().tile_columns();
+        let shape = Shape { n_head, head_dim, capacity, panel };
+        let keys = Numbers::zeroed(n_head * shape.keys_len(), precision);
+        Self { shape, len: 0, keys, values: Numbers::zeroed(n_head * shape.values_len(), precision) }
+    }
+
+    /// The number of positions held.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether nothing is held.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Forgets all positions from `len` on.
+    pub fn truncate(&mut self, len: usize) {
+        self.len = self.len.min(len);
+    }
+
+    /// Adds positions: rows `[n, 2 * n_head * head_dim]` that hold a key and then a value each.
+    ///
+    /// # Panics
+    /// If there is no room, or the rows are not whole.
+    pub fn extend(&mut self, threads: &Threads, rows: &[f32]) {
+        let Shape { n_head, head_dim, capacity, .. } = self.shape;
+        let n_state = n_head * head_dim;
+        assert!(rows.len().is_multiple_of(2 * n_state), "the rows are not of keys and values");
+        let n = rows.len() / (2 * n_state);
+        assert!(self.len + n <= capacity, "{} positions are more than the room for {capacity}", self.len + n);
+        match (&mut self.keys, &mut self.values) {
+            (Numbers::F32(keys), Numbers::F32(values)) => {
+                extend(threads, self.shape, self.len, rows, keys.numbers_mut(), values.numbers_mut());
+            }
+            (Numbers::F16(keys), Numbers::F16(values)) => {
+                extend(threads, self.shape, self.len, rows, keys.halves_mut(), values.halves_mut());
+            }
+            _ => unreachable!("keys and values are kept in the same numbers"),
+        }
+        self.len += n;
+    }
+
+    /// Attention of one query to the first `len` positions: `softmax(q · kᵀ / sqrt(head_dim)) · v` of one head.
+    ///
+    /// - `query`, `out`: `[head_dim]`
+    ///
+    /// # Panics
+    /// If so many positions are not held, or a length does not fit.
+    pub fn attend(&self, head_idx: usize, len: usize, query: &[f32], out: &mut [f32]) {
+        let shape = self.shape;
+        assert!((1..=self.len).contains(&len), "{len} positions of {} cannot be attended to", self.len);
+        assert!(head_idx < shape.n_head, "there is no head {head_idx}");
+        assert!([query.len(), out.len()] == [shape.head_dim; 2], "query and out are not [head_dim]");
+        let (keys_at, values_at) = (head_idx * shape.keys_len(), head_idx * shape.values_len());
+        SCRATCH.with_borrow_mut(|scratch| match (&self.keys, &self.values) {
+            (Numbers::F32(keys), Numbers::F32(values)) => {
+                let (keys, values) = (&keys.numbers()[keys_at..], &values.numbers()[values_at..]);
+                dispatch(Attend { shape, len, keys, values, query, scratch, out });
+            }
+            (Numbers::F16(keys), Numbers::F16(values)) => {
+                let (keys, values) = (&keys.halves()[keys_at..], &values.halves()[values_at..]);
+                dispatch(Attend { shape, len, keys, values, query, scratch, out });
+            }
+            _ => unreachable!("keys and values are kept in the same numbers"),
+        });
+    }
+}
+
+/// Writes rows of keys and values from position `first` on, one head a task.
+fn extend<N: Number + Default>(
+    threads: &Threads,
+    shape: Shape,
+    first: usize,
+    rows: &[f32],
+    keys: &mut [N],
+    values: &mut [N],
+) {
+    let Shape { n_head, head_dim, panel, .. } = shape;
+    let n_state = n_head * head_dim;
+    let keys = &mut keys[..n_head * shape.keys_len()];
+    threads.for_each_chunk(keys, shape.keys_len(), |head_idx, keys| {
+        let mut converted = [N::default(); MAX_HEAD_DIM];
+        let converted = &mut converted[..head_dim];
+        for (position, row) in (first..).zip(rows.chunks_exact(2 * n_state)) {
+            N::write(&row[head_idx * head_dim..][..head_dim], converted);
+            let column = &mut keys[position / panel * panel * head_dim + position % panel..];
+            column.iter_mut().step_by(panel).zip(&*converted).for_each(|(out, x)| *out = *x);
+        }
+    });
+    let values = &mut values[..n_head * shape.values_len()];
+    threads.for_each_chunk(values, shape.values_len(), |head_idx, values| {
+        for (position, row) in (first..).zip(rows.chunks_exact(2 * n_state)) {
+            let row = &row[n_state + head_idx * head_dim..][..head_dim];
+            for (values, row) in values.chunks_exact_mut(shape.capacity * panel).zip(row.chunks(panel)) {
+                N::write(row, &mut values[position * panel..][..row.len()]);
+            }
+        }
+    });
+}
+
+/// The widest head that attention works on.
+const MAX_HEAD_DIM: usize = 512;
+
+thread_local! {
+    static SCRATCH: RefCell<Aligned> = RefCell::default();
+}
+
+struct Attend<'a, N> {
+    shape: Shape,
+    len: usize,
+    keys: &'a [N],    // [panels of positions, head_dim, panel]
+    values: &'a [N],  // [panels of dimensions, capacity, panel]
+    query: &'a [f32], // [head_dim]
+    scratch: &'a mut Aligned,
+    out: &'a mut [f32], // [head_dim]
+}
+
+impl<N: Number> Kernel for Attend<'_, N> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let Shape { head_dim, capacity, panel, .. } = self.shape;
+        let n_panels = self.len.div_ceil(panel);
+        self.scratch.at_least(n_panels * panel + head_dim);
+        let (scores, rest) = self.scratch.numbers_mut().split_at_mut(n_panels * panel);
+        let scaled = &mut rest[..head_dim];
+        let scale = 1.0 / (head_dim as f32).sqrt();
+        for (out, x) in scaled.iter_mut().zip(self.query) {
+            *out = x * scale;
+        }
+        for (scores, keys) in scores.chunks_exact_mut(panel).zip(self.keys.chunks_exact(head_dim * panel)) {
+            weighted_sum(simd, scaled, keys, scores);
+        }
+        let scores = &mut scores[..self.len];
+        softmax(scores);
+        let mut sums = [0.0; MAX_PANEL];
+        for (out, values) in self.out.chunks_mut(panel).zip(self.values.chunks_exact(capacity * panel)) {
+            weighted_sum(simd, scores, values, &mut sums[..panel]);
+            out.copy_from_slice(&sums[..out.len()]);
+        }
+    }
+}
+
+/// An upper bound of `TILE_COLUMNS`.
+const MAX_PANEL: usize = 32;
+
+/// `out[j] = sum over k of weights[k] * panel[k][j]`, in two sums for each vector, so that one need not wait for the
+/// other.
+#[inline(always)]
+fn weighted_sum<S: Simd, N: Number>(simd: S, weights: &[f32], panel: &[N], out: &mut [f32]) {
+    let columns = S::TILE_COLUMNS;
+    let zero = simd.splat(0.0);
+    let mut sums = [[zero; 2]; 2];
+    let pairs = weights.chunks_exact(2);
+    let last = pairs.remainder();
+    for (weights, rows) in pairs.zip(panel.chunks_exact(2 * columns)) {
+        for (i, weight) in weights.iter().enumerate() {
+            let weight = simd.splat(*weight);
+            for (v, sum) in sums[i].iter_mut().enumerate() {
+                *sum = simd.mul_add(weight, N::load(simd, &rows[i * columns + v * S::LANES..]), *sum);
+            }
+        }
+    }
+    if let [weight] = last {
+        let row = &panel[(weights.len() - 1) * columns..];
+        for (v, sum) in sums[0].iter_mut().enumerate() {
+            *sum = simd.mul_add(simd.splat(*weight), N::load(simd, &row[v * S::LANES..]), *sum);
+        }
+    }
+    for v in 0..2 {
+        simd.store(simd.add(sums[0][v], sums[1][v]), &mut out[v * S::LANES..]);
+    }
+}
+
+#[cfg(test)]
+mod tests;

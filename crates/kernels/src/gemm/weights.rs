@@ -1,0 +1,149 @@
+//! The weights of a linear layer, packed for the register tile of this CPU.
+
+use half::bf16;
+
+use crate::arch::{Bf16, Bytes, F32, InstructionSet, Product};
+use crate::line::Aligned;
+
+/// The numbers that weights are kept in and that products are computed in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Precision {
+    /// 32-bit floating point.
+    F32,
+    /// bf16 for both factors, sums in f32.
+    Bf16,
+    /// Bytes for both factors: weights scaled by output, inputs by row, while they are multiplied. Sums are exact.
+    Int8,
+}
+
+impl Precision {
+    /// How many numbers a word of 32 bits holds.
+    pub(super) fn per_word(self) -> usize {
+        match self {
+            Self::F32 => F32::PER_WORD,
+            Self::Bf16 => Bf16::PER_WORD,
+            Self::Int8 => Bytes::PER_WORD,
+        }
+    }
+}
+
+/// The weights `[n_out, n_in]` of a linear layer, packed for this CPU.
+///
+/// They stand in panels, `[n_panels, n_words, panel]`: a panel is as wide as the register tile, and a word holds the
+/// weights of one output for one, two or four neighbouring inputs.
+pub struct Weights {
+    n_out: usize,
+    n_in: usize,
+    set: InstructionSet,
+    precision: Precision,
+    panels: Aligned, // [n_out.div_ceil(panel), n_in.div_ceil(per word), panel], zeros beyond both ends
+    /// For bytes: what one step of each output's weights is worth, up to a whole panel.
+    scales: Vec<f32>,
+    /// For bytes: the sum of each output's weights, in steps, up to a whole panel.
+    sums: Vec<f32>,
+}
+
+impl Weights {
+    /// Packs a row-major `[n_out, n_in]` matrix.
+    ///
+    /// # Panics
+    /// If `weights` has another length.
+    pub fn pack(weights: &[f32], n_out: usize, n_in: usize, precision: Precision) -> Self {
+        Self::pack_for(InstructionSet::detect(), weights, n_out, n_in, precision)
+    }
+
+    pub(super) fn pack_for(
+        set: InstructionSet,
+        weights: &[f32],
+        n_out: usize,
+        n_in: usize,
+        precision: Precision,
+    ) -> Self {
+        assert_eq!(weights.len(), n_out * n_in, "the weights are not [n_out, n_in]");
+        let (panel, n_words) = (set.tile_columns(), n_in.div_ceil(precision.per_word()));
+        let mut panels = Aligned::zeroed(n_out.div_ceil(panel) * n_words * panel);
+        let (mut scales, mut sums) = (Vec::new(), Vec::new());
+        let mut row_words = vec![0; n_words];
+        for (idx, row) in weights.chunks_exact(n_in).enumerate() {
+            match precision {
+                Precision::F32 => row_words.copy_from_slice(bytemuck::cast_slice(row)),
+                Precision::Bf16 => {
+                    let halves: &mut [u16] = bytemuck::cast_slice_mut(&mut row_words);
+                    halves.iter_mut().zip(row).for_each(|(half, w)| *half = bf16::from_f32(*w).to_bits());
+                }
+                Precision::Int8 => {
+                    let scale = row.iter().fold(f32::MIN_POSITIVE, |max, w| max.max(w.abs())) / 127.0;
+                    let bytes: &mut [i8] = bytemuck::cast_slice_mut(&mut row_words);
+                    bytes.iter_mut().zip(row).for_each(|(byte, w)| *byte = (w / scale).round() as i8);
+                    sums.push(bytes.iter().map(|byte| i32::from(*byte)).sum::<i32>() as f32);
+                    scales.push(scale);
+                }
+            }
+            let column = &mut panels.words_mut()[idx / panel * n_words * panel + idx % panel..];
+            column.iter_mut().step_by(panel).zip(&row_words).for_each(|(out, word)| *out = *word);
+        }
+        if precision == Precision::Int8 {
+            scales.resize(n_out.next_multiple_of(panel), 0.0);
+            sums.resize(n_out.next_multiple_of(panel), 0.0);
+        }
+        Self { n_out, n_in, set, precision, panels, scales, sums }
+    }
+
+    /// The number of outputs: rows of the matrix.
+    pub fn n_out(&self) -> usize {
+        self.n_out
+    }
+
+    /// The number of inputs: columns of the matrix.
+    pub fn n_in(&self) -> usize {
+        self.n_in
+    }
+
+    /// The numbers that the weights are kept in.
+    pub fn precision(&self) -> Precision {
+        self.precision
+    }
+
+    /// Reads one row of the matrix back, `[n_in]`: the embedding of a token, where the layer is an embedding too.
+    ///
+    /// # Panics
+    /// If there is no such row, or `out` is not as long as a row.
+    pub fn row(&self, idx: usize, out: &mut [f32]) {
+        assert!(idx < self.n_out && out.len() == self.n_in, "no such row, or out is not one row");
+        let panel = self.set.tile_columns();
+        let column = self.panel(idx / panel)[idx % panel..].iter().step_by(panel);
+        for (out, word) in out.chunks_mut(self.precision.per_word()).zip(column) {
+            let bytes = word.to_le_bytes();
+            match self.precision {
+                Precision::F32 => out[0] = f32::from_bits(*word),
+                Precision::Bf16 => {
+                    let halves = bytes.chunks_exact(2).map(|half| bf16::from_le_bytes([half[0], half[1]]));
+                    out.iter_mut().zip(halves).for_each(|(out, half)| *out = half.to_f32());
+                }
+                Precision::Int8 => {
+                    let steps = bytes.map(|byte| f32::from(byte.cast_signed()));
+                    out.iter_mut().zip(steps).for_each(|(out, steps)| *out = steps * self.scales[idx]);
+                }
+            }
+        }
+    }
+
+    pub(super) fn set(&self) -> InstructionSet {
+        self.set
+    }
+
+    pub(super) fn n_words(&self) -> usize {
+        self.n_in.div_ceil(self.precision.per_word())
+    }
+
+    /// `[n_words, panel]`
+    pub(super) fn panel(&self, idx: usize) -> &[u32] {
+        let len = self.n_words() * self.set.tile_columns();
+        &self.panels.words()[idx * len..][..len]
+    }
+
+    /// For bytes: what a step is worth, and the sum of the weights in steps, for each output.
+    pub(super) fn scales(&self) -> (&[f32], &[f32]) {
+        (&self.scales, &self.sums)
+    }
+}
