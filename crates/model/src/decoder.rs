@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use boswell_kernels::{Epilogue, Input, KeyValues, Linear, Threads, Weights, add, linear};
+use boswell_kernels::{
+    CachePrecision, Epilogue, Input, KeyValues, Linear, Precision, Threads, Weights, add, linear,
+};
 
 use crate::layer::{self, LayerNorm, Mlp};
 use crate::{AudioFeatures, Checkpoint, Dims, Error};
@@ -52,6 +54,7 @@ pub struct Scratch {
 
 pub(crate) struct Decoder {
     dims: Dims,
+    cache: CachePrecision,
     tokens: Linear,      // [n_vocab, n_state]: the embedding, and the last layer
     positions: Vec<f32>, // [n_text_ctx, n_state]
     blocks: Vec<Block>,
@@ -70,15 +73,19 @@ struct Block {
 }
 
 impl Decoder {
-    pub(crate) fn load(checkpoint: &Checkpoint) -> Result<Self, Error> {
+    pub(crate) fn load(checkpoint: &Checkpoint, precision: Precision) -> Result<Self, Error> {
         let dims = *checkpoint.dims();
         let n_state = dims.n_text_state;
         let tokens =
             checkpoint.tensor("decoder.token_embedding.weight", &[dims.n_vocab, n_state])?.to_f32()?;
-        let block = |idx| Block::load(checkpoint, &format!("decoder.blocks.{idx}"), n_state);
+        let block = |idx| Block::load(checkpoint, &format!("decoder.blocks.{idx}"), n_state, precision);
         Ok(Self {
             dims,
-            tokens: Linear { weights: Weights::pack(&tokens, dims.n_vocab, n_state), bias: None },
+            cache: match precision {
+                Precision::F32 => CachePrecision::F32,
+                Precision::Bf16 | Precision::Int8 => CachePrecision::F16,
+            },
+            tokens: Linear { weights: Weights::pack(&tokens, dims.n_vocab, n_state, precision), bias: None },
             positions: checkpoint
                 .tensor("decoder.positional_embedding", &[dims.n_text_ctx, n_state])?
                 .to_f32()?,
@@ -95,15 +102,12 @@ impl Decoder {
         let cross_kv = self.blocks.iter().map(|block| {
             let input = Input::matrix(&features.rows, n_state);
             linear(threads, input, &block.cross_key_value, Epilogue::Store, &mut key_value);
-            let mut cache = KeyValues::new(n_head, n_state / n_head, n_ctx);
-            for row in key_value.chunks_exact(2 * n_state) {
-                let (key, value) = row.split_at(n_state);
-                cache.push(key, value);
-            }
+            let mut cache = KeyValues::new(n_head, n_state / n_head, n_ctx, self.cache);
+            cache.extend(threads, &key_value);
             cache
         });
         let cross_kv = Arc::new(cross_kv.collect());
-        let empty = || KeyValues::new(n_head, n_state / n_head, n_text_ctx);
+        let empty = || KeyValues::new(n_head, n_state / n_head, n_text_ctx, self.cache);
         Row { self_kv: self.blocks.iter().map(|_| empty()).collect(), cross_kv }
     }
 
@@ -185,18 +189,30 @@ impl Scratch {
 }
 
 impl Block {
-    fn load(checkpoint: &Checkpoint, name: &str, n_state: usize) -> Result<Self, Error> {
+    fn load(
+        checkpoint: &Checkpoint,
+        name: &str,
+        n_state: usize,
+        precision: Precision,
+    ) -> Result<Self, Error> {
         let [key, value] = ["key", "value"].map(|part| format!("{name}.cross_attn.{part}"));
-        let square = |part: &str| layer::linear(checkpoint, &format!("{name}.{part}"), n_state, n_state);
+        let square =
+            |part: &str| layer::linear(checkpoint, &format!("{name}.{part}"), n_state, n_state, precision);
         Ok(Self {
             attn_ln: LayerNorm::load(checkpoint, &format!("{name}.attn_ln"), n_state)?,
-            qkv: layer::query_key_value(checkpoint, &format!("{name}.attn"), n_state)?,
+            qkv: layer::query_key_value(checkpoint, &format!("{name}.attn"), n_state, precision)?,
             out: square("attn.out")?,
             cross_attn_ln: LayerNorm::load(checkpoint, &format!("{name}.cross_attn_ln"), n_state)?,
             cross_query: square("cross_attn.query")?,
-            cross_key_value: layer::joined(checkpoint, &[(&key, false), (&value, true)], n_state, n_state)?,
+            cross_key_value: layer::joined(
+                checkpoint,
+                &[(&key, false), (&value, true)],
+                n_state,
+                n_state,
+                precision,
+            )?,
             cross_out: square("cross_attn.out")?,
-            mlp: Mlp::load(checkpoint, name, n_state)?,
+            mlp: Mlp::load(checkpoint, name, n_state, precision)?,
         })
     }
 
@@ -214,8 +230,7 @@ impl Block {
         self.attn_ln.run(threads, x, normed);
         linear(threads, Input::matrix(normed, n_state), &self.qkv, Epilogue::Store, qkv);
         for (owner, qkv) in owner.iter().zip(qkv.chunks_exact(3 * n_state)) {
-            let (key, value) = qkv[n_state..].split_at(n_state);
-            steps[*owner].row.self_kv[layer].push(key, value);
+            steps[*owner].row.self_kv[layer].extend(threads, &qkv[n_state..]);
         }
         let steps = &*steps;
         threads.for_each_chunk(normed, head_dim, |idx, out| {

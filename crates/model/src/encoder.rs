@@ -1,6 +1,6 @@
 //! The encoder: a window's log-mel spectrogram to audio features.
 
-use boswell_kernels::{Attention, Epilogue, Input, Linear, Threads, Weights, add, linear};
+use boswell_kernels::{Attention, Epilogue, Input, Linear, Precision, Threads, Weights, add, linear};
 
 use crate::layer::{self, LayerNorm, Mlp};
 use crate::{Checkpoint, Dims, Error};
@@ -16,6 +16,7 @@ pub struct AudioFeatures {
 
 pub(crate) struct Encoder {
     dims: Dims,
+    precision: Precision,
     conv1: Linear,       // [n_state, 3 * n_mels]
     conv2: Linear,       // [n_state, 3 * n_state]
     positions: Vec<f32>, // [n_ctx, n_state]
@@ -39,14 +40,15 @@ struct Scratch {
 }
 
 impl Encoder {
-    pub(crate) fn load(checkpoint: &Checkpoint) -> Result<Self, Error> {
+    pub(crate) fn load(checkpoint: &Checkpoint, precision: Precision) -> Result<Self, Error> {
         let dims = *checkpoint.dims();
         let n_state = dims.n_audio_state;
-        let block = |idx| Block::load(checkpoint, &format!("encoder.blocks.{idx}"), n_state);
+        let block = |idx| Block::load(checkpoint, &format!("encoder.blocks.{idx}"), n_state, precision);
         Ok(Self {
             dims,
-            conv1: convolution(checkpoint, "encoder.conv1", n_state, dims.n_mels)?,
-            conv2: convolution(checkpoint, "encoder.conv2", n_state, n_state)?,
+            precision,
+            conv1: convolution(checkpoint, "encoder.conv1", n_state, dims.n_mels, precision)?,
+            conv2: convolution(checkpoint, "encoder.conv2", n_state, n_state, precision)?,
             positions: checkpoint
                 .tensor("encoder.positional_embedding", &[dims.n_audio_ctx, n_state])?
                 .to_f32()?,
@@ -73,7 +75,7 @@ impl Encoder {
             normed: vec![0.0; n_ctx * n_state],
             qkv: vec![0.0; n_ctx * 3 * n_state],
             hidden: vec![0.0; n_ctx * 4 * n_state],
-            attention: Attention::new(n_ctx, n_head, n_state / n_head),
+            attention: Attention::new(n_ctx, n_head, n_state / n_head, self.precision != Precision::F32),
         };
         for (idx, block) in self.blocks.iter().enumerate() {
             block.run(threads, &mut x, n_state, &mut scratch);
@@ -108,12 +110,17 @@ impl Encoder {
 }
 
 impl Block {
-    fn load(checkpoint: &Checkpoint, name: &str, n_state: usize) -> Result<Self, Error> {
+    fn load(
+        checkpoint: &Checkpoint,
+        name: &str,
+        n_state: usize,
+        precision: Precision,
+    ) -> Result<Self, Error> {
         Ok(Self {
             attn_ln: LayerNorm::load(checkpoint, &format!("{name}.attn_ln"), n_state)?,
-            qkv: layer::query_key_value(checkpoint, &format!("{name}.attn"), n_state)?,
-            out: layer::linear(checkpoint, &format!("{name}.attn.out"), n_state, n_state)?,
-            mlp: Mlp::load(checkpoint, name, n_state)?,
+            qkv: layer::query_key_value(checkpoint, &format!("{name}.attn"), n_state, precision)?,
+            out: layer::linear(checkpoint, &format!("{name}.attn.out"), n_state, n_state, precision)?,
+            mlp: Mlp::load(checkpoint, name, n_state, precision)?,
         })
     }
 
@@ -130,7 +137,16 @@ impl Block {
 }
 
 /// Reads a convolution of kernel 3, `[n_out, n_in, 3]`, as a linear layer over three frames, `[n_out, 3 * n_in]`.
-fn convolution(checkpoint: &Checkpoint, name: &str, n_out: usize, n_in: usize) -> Result<Linear, Error> {
+///
+/// It stays in bf16 where the rest is in bytes: it is small, and all else stands on it.
+fn convolution(
+    checkpoint: &Checkpoint,
+    name: &str,
+    n_out: usize,
+    n_in: usize,
+    precision: Precision,
+) -> Result<Linear, Error> {
+    let precision = if precision == Precision::F32 { Precision::F32 } else { Precision::Bf16 };
     let weights = checkpoint.tensor(&format!("{name}.weight"), &[n_out, n_in, 3])?.to_f32()?;
     let bias = checkpoint.tensor(&format!("{name}.bias"), &[n_out])?.to_f32()?;
     let mut rows = vec![0.0; weights.len()];
@@ -139,5 +155,5 @@ fn convolution(checkpoint: &Checkpoint, name: &str, n_out: usize, n_in: usize) -
             taps.iter().enumerate().for_each(|(tap, w)| row[tap * n_in + channel] = *w);
         }
     }
-    Ok(Linear { weights: Weights::pack(&rows, n_out, 3 * n_in), bias: Some(bias) })
+    Ok(Linear { weights: Weights::pack(&rows, n_out, 3 * n_in, precision), bias: Some(bias) })
 }

@@ -1,6 +1,6 @@
 //! The layers that encoder and decoder are made of, and how they are read from a checkpoint.
 
-use boswell_kernels::{Linear, Threads, Weights, layer_norm};
+use boswell_kernels::{Linear, Precision, Threads, Weights, layer_norm};
 
 use crate::{Checkpoint, Error};
 
@@ -36,8 +36,9 @@ pub(crate) fn linear(
     name: &str,
     n_out: usize,
     n_in: usize,
+    precision: Precision,
 ) -> Result<Linear, Error> {
-    joined(checkpoint, &[(name, true)], n_out, n_in)
+    joined(checkpoint, &[(name, true)], n_out, n_in, precision)
 }
 
 /// Reads several linear layers over the same input as one: their outputs stand side by side.
@@ -48,6 +49,7 @@ pub(crate) fn joined(
     names_with_bias: &[(&str, bool)],
     n_out: usize,
     n_in: usize,
+    precision: Precision,
 ) -> Result<Linear, Error> {
     let (mut weights, mut bias) = (Vec::new(), Vec::new());
     for (name, has_bias) in names_with_bias {
@@ -57,7 +59,10 @@ pub(crate) fn joined(
             false => bias.resize(bias.len() + n_out, 0.0),
         }
     }
-    Ok(Linear { weights: Weights::pack(&weights, names_with_bias.len() * n_out, n_in), bias: Some(bias) })
+    Ok(Linear {
+        weights: Weights::pack(&weights, names_with_bias.len() * n_out, n_in, precision),
+        bias: Some(bias),
+    })
 }
 
 /// The two layers between attention blocks: wider by four, GELU, and back.
@@ -72,17 +77,27 @@ pub(crate) struct Mlp {
 
 impl Mlp {
     /// Reads the MLP of the block `name`.
-    pub(crate) fn load(checkpoint: &Checkpoint, name: &str, n_state: usize) -> Result<Self, Error> {
+    pub(crate) fn load(
+        checkpoint: &Checkpoint,
+        name: &str,
+        n_state: usize,
+        precision: Precision,
+    ) -> Result<Self, Error> {
         Ok(Self {
             ln: LayerNorm::load(checkpoint, &format!("{name}.mlp_ln"), n_state)?,
-            up: linear(checkpoint, &format!("{name}.mlp.0"), 4 * n_state, n_state)?,
-            down: linear(checkpoint, &format!("{name}.mlp.2"), n_state, 4 * n_state)?,
+            up: linear(checkpoint, &format!("{name}.mlp.0"), 4 * n_state, n_state, precision)?,
+            down: linear(checkpoint, &format!("{name}.mlp.2"), n_state, 4 * n_state, precision)?,
         })
     }
 }
 
 /// Reads query, key and value of the attention `name` as one layer, `[3 * n_state, n_state]`.
-pub(crate) fn query_key_value(checkpoint: &Checkpoint, name: &str, n_state: usize) -> Result<Linear, Error> {
+pub(crate) fn query_key_value(
+    checkpoint: &Checkpoint,
+    name: &str,
+    n_state: usize,
+    precision: Precision,
+) -> Result<Linear, Error> {
     let [query, key, value] = ["query", "key", "value"].map(|part| format!("{name}.{part}"));
-    joined(checkpoint, &[(&query, true), (&key, false), (&value, true)], n_state, n_state)
+    joined(checkpoint, &[(&query, true), (&key, false), (&value, true)], n_state, n_state, precision)
 }

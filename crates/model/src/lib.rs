@@ -10,11 +10,12 @@ mod layer;
 mod network;
 mod tokenizer;
 
+pub use boswell_kernels::Precision;
 pub use checkpoint::{Checkpoint, Dtype, Format, Share, Tensor};
 pub use decoder::{Row, Scratch, Step};
 pub use dims::Dims;
 pub use encoder::AudioFeatures;
 pub use error::Error;
 pub use generation::Generation;
-pub use network::{LoadOptions, Model, Precision};
+pub use network::{LoadOptions, Model};
 pub use tokenizer::{Special, StreamDecoder, Task, Tokenizer, Word, language_code, language_name};

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use boswell_kernels::Threads;
+use boswell_kernels::{Precision, Threads};
 
 use crate::decoder::Decoder;
 use crate::encoder::Encoder;
@@ -23,13 +23,6 @@ impl Default for LoadOptions {
         let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         Self { threads, precision: Precision::F32 }
     }
-}
-
-/// The numbers that weights are kept in and that products are computed in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Precision {
-    /// 32-bit floating point: exact.
-    F32,
 }
 
 /// A Whisper network with its vocabulary: immutable, shared by everybody who transcribes with it.
@@ -56,7 +49,7 @@ impl Model {
     /// # Errors
     /// If the checkpoint lacks a tensor, or has one of another shape.
     pub fn new(checkpoint: &Checkpoint, options: &LoadOptions) -> Result<Self, Error> {
-        let LoadOptions { threads, precision: Precision::F32 } = *options;
+        let LoadOptions { threads, precision } = *options;
         let started = std::time::Instant::now();
         let dims = checkpoint.dims();
         if dims.n_text_state != dims.n_audio_state {
@@ -68,10 +61,10 @@ impl Model {
             generation: checkpoint.generation().clone(),
             tokenizer: checkpoint.tokenizer()?,
             threads: Threads::new(threads),
-            encoder: Encoder::load(checkpoint)?,
-            decoder: Decoder::load(checkpoint)?,
+            encoder: Encoder::load(checkpoint, precision)?,
+            decoder: Decoder::load(checkpoint, precision)?,
         };
-        tracing::debug!(dims = ?model.dims, threads, elapsed = ?started.elapsed(), "model loaded");
+        tracing::debug!(dims = ?model.dims, threads, ?precision, elapsed = ?started.elapsed(), "model loaded");
         Ok(model)
     }
 

@@ -74,29 +74,29 @@ impl PackedRows {
     }
 }
 
-/// Writes a row as bytes, of which the least number becomes 0 and the greatest 255.
+/// Writes a row as bytes, over the range of its numbers.
+///
+/// Zero is a whole byte: most numbers behind a GELU are next to zero, and an error that they share would add up.
 #[inline(always)]
 fn bytes_of_row<S: Simd>(simd: S, x: &[f32], bytes: &mut [u8]) -> RowScale {
+    let zero = simd.splat(0.0);
     let least = fold(
         simd,
         x,
-        simd.splat(f32::MAX),
-        f32::MAX,
+        zero,
+        0.0,
         #[inline(always)]
         |min, x| simd.min(min, x),
     );
-    // The greatest negated, so that one reduction serves both.
-    let zero = simd.splat(0.0);
-    let offset = -simd.max_lane(simd.sub(zero, least));
-    let scale = ((fold_max(simd, x) - offset) / 255.0).max(f32::MIN_POSITIVE);
-    let (inverse, start) = (simd.splat(1.0 / scale), simd.splat(-offset / scale));
+    let least = -simd.max_lane(simd.sub(zero, least));
+    let scale = ((fold_max(simd, x).max(0.0) - least) / 255.0).max(f32::MIN_POSITIVE);
+    let zero_byte = (-least / scale).round_ties_even();
+    let (inverse, start) = (simd.splat(1.0 / scale), simd.splat(zero_byte));
     for_each_vector(
         simd,
         x,
         #[inline(always)]
-        |at, x| {
-            simd.store_bytes(simd.mul_add(x, inverse, start), &mut bytes[at..]);
-        },
+        |at, x| simd.store_bytes(simd.mul_add(x, inverse, start), &mut bytes[at..]),
     );
-    RowScale { scale, offset }
+    RowScale { scale, offset: -scale * zero_byte }
 }
