@@ -397,3 +397,6 @@ fn sinusoids(name: String, shape: &[usize]) -> Tensor<'static> {
     let bytes: Vec<u8> = (0..n_ctx).flat_map(row).flat_map(f32::to_le_bytes).collect();
     Tensor::new(name, vec![n_ctx, 2 * half], Dtype::F32, Cow::Owned(bytes))
 }
+
+#[cfg(test)]
+mod tests;

@@ -321,6 +321,23 @@ fn the_vocabulary_of_transformers_is_the_same() {
 }
 
 #[test]
+fn replaced_characters_of_a_listed_vocabulary_are_restored() {
+    let expected = multilingual();
+    let replaced: Vec<String> = (0..expected.special().eot)
+        .map(|id| String::from_utf8_lossy(expected.token_bytes(id)).into_owned())
+        .collect();
+    assert!(replaced.iter().any(|token| token.contains('\u{fffd}')));
+    // One token is the model's own.
+    let listed =
+        replaced.iter().enumerate().map(|(id, token)| if id == 1000 { b"boswell" } else { token.as_bytes() });
+    let found = Vocabulary::listed(listed, "f", 51865).unwrap();
+    for id in 0..expected.n_vocab() as u32 {
+        let expected = if id == 1000 { b"boswell" } else { expected.token_bytes(id) };
+        assert_eq!(found.bytes(id), expected, "{id}");
+    }
+}
+
+#[test]
 fn wrong_vocabularies_are_named() {
     let tokenizer = english();
     let vocab = vocab_json(&tokenizer);
