@@ -10,7 +10,7 @@
 //!                  └─◄ Decoded: retry, silence, or segments and where the next window starts
 //! ```
 //!
-//! [`write`] turns a transcript into a file in one of the [`Format`]s.
+//! [`write()`] turns a transcript into a file in one of the [`Format`]s.
 
 mod compression;
 mod decode;

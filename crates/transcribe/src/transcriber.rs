@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use boswell_audio::{N_FRAMES, Spectrogram};
-use boswell_model::{Model, Row, Scratch, Task};
+use boswell_model::{Dims, Model, Row, Scratch, Task};
 
 use crate::decode::{DecodeRow, Hypothesis, Plan, step};
 use crate::language::{LanguageProbability, language_code, language_probabilities};
@@ -70,7 +70,9 @@ impl Transcriber {
         mut on_event: impl FnMut(Event<'_>) -> ControlFlow<()>,
     ) -> Result<Transcript, Error> {
         let (model, tokenizer) = (self.model.as_ref(), self.model.tokenizer());
-        self.check_task(options.task)?;
+        if options.task == Task::Translate {
+            check_translates(model.dims())?;
+        }
         let mut walk = Walk::new(tokenizer, model.dims().n_text_ctx, spectrogram.n_frames(), options)?;
         let mut encoder = Encoder::new(model, spectrogram)?;
         let (language, probability) = self.language(options, &mut encoder)?;
@@ -140,26 +142,24 @@ impl Transcriber {
         tracing::info!(language = code, probability, "language detected");
         Ok((code.to_owned(), Some(probability)))
     }
+}
 
-    /// Refuses translations that would be none.
-    fn check_task(&self, task: Task) -> Result<(), Error> {
-        if task == Task::Transcribe {
-            return Ok(());
+/// Refuses translations that would be none.
+fn check_translates(dims: &Dims) -> Result<(), Error> {
+    if !dims.is_multilingual() {
+        return Err(Error::CannotTranslate { reason: "it is English only" });
+    }
+    // Of large-v3's 32 decoder layers turbo has 4, and was trained on transcriptions alone since; most models with 2
+    // were too, but not all.
+    match (dims.n_audio_layer, dims.n_text_layer) {
+        (32, 4) => Err(Error::CannotTranslate { reason: "turbo models were trained to transcribe only" }),
+        (32, 2) => {
+            tracing::warn!(
+                "distilled models are mostly trained to transcribe only: this may be no translation"
+            );
+            Ok(())
         }
-        if !self.model.tokenizer().is_multilingual() {
-            return Err(Error::CannotTranslate { reason: "it is English only" });
-        }
-        // Of large-v3's 32 decoder layers turbo has 4, and was trained on transcriptions alone since.
-        match (self.model.dims().n_audio_layer, self.model.dims().n_text_layer) {
-            (32, 4) => Err(Error::CannotTranslate { reason: "turbo models were trained to transcribe only" }),
-            (32, 2) => {
-                tracing::warn!(
-                    "distilled models are mostly trained to transcribe only: this may be no translation"
-                );
-                Ok(())
-            }
-            _ => Ok(()),
-        }
+        _ => Ok(()),
     }
 }
 

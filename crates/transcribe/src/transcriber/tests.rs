@@ -1,4 +1,5 @@
 use boswell_audio::{N_SAMPLES, log_mel, pad_or_trim};
+use boswell_model::Dims;
 use serde_json::Value;
 
 use super::*;
@@ -216,5 +217,33 @@ fn recordings_of_any_length_have_a_transcript() {
         assert_eq!(n_windows, n_frames.min(1), "{n_samples} samples");
         assert_eq!(transcript.unwrap().segments.is_empty(), n_frames == 0, "{n_samples} samples");
         assert_eq!(last_s, n_frames as f64 / 100.0, "{n_samples} samples");
+    }
+}
+
+#[test]
+fn models_that_cannot_translate_are_known_by_their_shape() {
+    let large = Dims {
+        n_mels: 128,
+        n_audio_ctx: 1500,
+        n_audio_state: 1280,
+        n_audio_head: 20,
+        n_audio_layer: 32,
+        n_vocab: 51866,
+        n_text_ctx: 448,
+        n_text_state: 1280,
+        n_text_head: 20,
+        n_text_layer: 32,
+    };
+    let turbo = Dims { n_text_layer: 4, ..large };
+    let english = Dims { n_vocab: 51864, n_audio_layer: 4, n_text_layer: 4, ..large };
+    let tiny = Dims { n_vocab: 51865, ..english };
+    for (dims, expected) in [
+        (large, None),
+        (tiny, None),
+        (turbo, Some("this model cannot translate: turbo models were trained to transcribe only")),
+        (english, Some("this model cannot translate: it is English only")),
+    ] {
+        let found = check_translates(&dims).err().map(|error| error.to_string());
+        assert_eq!(found.as_deref(), expected, "{dims:?}");
     }
 }

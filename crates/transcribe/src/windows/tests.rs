@@ -149,3 +149,36 @@ fn options_that_make_no_sense_are_refused() {
         assert_eq!(error.to_string(), message);
     }
 }
+
+#[test]
+fn whatever_is_decoded_the_walk_ends_within_the_recording() {
+    let tokenizer = golden::tokenizer(51865);
+    for seed in 0..300 {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let n_frames = rng.usize(..20_000);
+        let clip_timestamps = (0..rng.usize(..5)).map(|_| rng.f64() * 300.0).collect();
+        let options = Options { clip_timestamps, temperatures: vec![0.0, 0.7], ..Options::default() };
+        let mut walk = Walk::new(tokenizer, N_TEXT_CTX, n_frames, &options).unwrap();
+        let mut n_segments = 0;
+        while let Some(request) = walk.request() {
+            assert!(request.n_frames > 0 && request.seek + request.n_frames <= n_frames);
+            let mut token = || match rng.u32(..4) {
+                0 => rng.u32(..50257),
+                1 => rng.u32(50257..TS),
+                2 => TS,
+                _ => rng.u32(TS..51865),
+            };
+            let tokens = (0..12).map(|_| token()).collect();
+            let avg_logprob = -2.0 * rng.f64();
+            let no_speech_prob = rng.f64();
+            let temperature = request.temperature;
+            let decoded =
+                Decoded { tokens, temperature, avg_logprob, no_speech_prob, compression_ratio: 1.0 };
+            for segment in walk.accept(&request, &decoded) {
+                assert_eq!(segment.id, n_segments, "seed {seed}");
+                assert!(segment.start >= request.seek as f64 / 100.0 && segment.end >= 0.0, "{segment:?}");
+                n_segments += 1;
+            }
+        }
+    }
+}
