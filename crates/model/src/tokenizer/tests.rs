@@ -300,7 +300,8 @@ fn the_vocabulary_of_transformers_is_the_same() {
         let mut vocab = vocab_json(&expected);
         let eot = expected.special().eot;
         vocab.insert("<|endoftext|>".to_owned(), Value::from(eot));
-        let added = serde_json::json!({"<|startoftranscript|>": eot + 1, "<|nocaptions|>": expected.special().no_speech});
+        let added = serde_json::json!({"<|startoftranscript|>": eot + 1, "<|nocaptions|>": expected.special().no_speech,
+            "[PAD]": n_vocab});
         let json = Value::from(vocab.clone()).to_string();
         let found = Vocabulary::from_vocab_json(&json, Some(&added.to_string()), "f", n_vocab).unwrap();
         let found = Tokenizer::new(found);

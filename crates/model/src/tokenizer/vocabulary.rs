@@ -118,7 +118,9 @@ impl Vocabulary {
             text.push(&bytes);
         }
         let complete = Self::checked(text, &layout, file)?;
-        for (token, id) in vocab.iter().chain(added).filter(|(_, id)| !is_text(**id)) {
+        // Tokens that training added come after all that the network knows.
+        let is_special = |id: u32| !is_text(id) && (id as usize) < n_vocab;
+        for (token, id) in vocab.iter().chain(added).filter(|(_, id)| is_special(**id)) {
             // Its name before openai/whisper renamed it.
             let token = if token == "<|nocaptions|>" { "<|nospeech|>" } else { token };
             let expected = complete.bytes(*id);
