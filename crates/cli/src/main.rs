@@ -1,3 +1,61 @@
-//! The `boswell` program.
+//! The `boswell` program: the command line over the libraries.
 
-fn main() {}
+mod args;
+mod built_in;
+mod load;
+mod models;
+mod pages;
+mod screen;
+mod transcribe;
+mod usage;
+
+use std::io;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{CommandFactory, FromArgMatches};
+
+use args::{Cli, Command, ModelsCommand, normalise};
+use screen::Screen;
+use usage::UsageError;
+
+/// The exit code for a command line that makes no sense; clap uses the same.
+const WRONG_USAGE: u8 = 2;
+
+fn main() -> ExitCode {
+    let definition = Cli::command();
+    let line = normalise::normalise(std::env::args_os(), &definition);
+    let matches = definition.get_matches_from(line);
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let screen = Screen::open(&cli.messages);
+    match run(cli.command, &screen) {
+        Ok(code) => code,
+        Err(error) if is_reader_gone(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error:#}");
+            if error.is::<UsageError>() { ExitCode::from(WRONG_USAGE) } else { ExitCode::FAILURE }
+        }
+    }
+}
+
+fn run(command: Command, screen: &Screen) -> Result<ExitCode> {
+    match command {
+        Command::Transcribe(args) => return transcribe::run(&args, screen),
+        Command::Models(args) => match args.command {
+            ModelsCommand::List => models::list(screen)?,
+            ModelsCommand::Pull { name, offline } => models::pull(&name, offline, screen)?,
+            ModelsCommand::Show { model } => models::show(&model, screen)?,
+            ModelsCommand::Rm { name } => models::remove(&name)?,
+        },
+        Command::Completions { shell } => pages::completions(shell, screen)?,
+        Command::Man { output_dir: Some(folder), .. } => pages::man_all(&folder)?,
+        Command::Man { commands, output_dir: None } => pages::man(&commands, screen)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Whether `error` only says that nobody reads our output any more, as in `boswell … | head`.
+fn is_reader_gone(error: &anyhow::Error) -> bool {
+    let is_broken_pipe = |cause: &io::Error| cause.kind() == io::ErrorKind::BrokenPipe;
+    error.chain().any(|cause| cause.downcast_ref().is_some_and(is_broken_pipe))
+}

@@ -234,6 +234,14 @@ impl Checkpoint {
         Ok(Tokenizer::new(vocabulary))
     }
 
+    /// All tensors of known types, in no order, by the names that the file gives them.
+    pub fn tensors(&self) -> impl Iterator<Item = Tensor<'_>> {
+        self.tensors.iter().filter_map(|(name, entry)| {
+            let dtype = *entry.dtype.as_ref().ok()?;
+            Some(self.read(name.clone(), entry, dtype))
+        })
+    }
+
     /// Whether there is a tensor of this name (openai/whisper's); its shape and type may still be wrong.
     pub fn has_tensor(&self, name: &str) -> bool {
         self.find(name).is_some()
@@ -261,12 +269,14 @@ impl Checkpoint {
             return Err(Error::Shape { name: stored, found: entry.shape.clone(), expected: shape.to_vec() });
         }
         match &entry.dtype {
-            Ok(dtype) => {
-                let bytes = &self.files[entry.file_idx][entry.bytes.clone()];
-                Ok(Tensor::new(stored, entry.shape.clone(), *dtype, Cow::Borrowed(bytes)))
-            }
+            Ok(dtype) => Ok(self.read(stored, entry, *dtype)),
             Err(found) => Err(Error::tensor(&stored, format!("type {found}"), "f32, f16 or bf16")),
         }
+    }
+
+    fn read(&self, name: String, entry: &Entry, dtype: Dtype) -> Tensor<'_> {
+        let bytes = &self.files[entry.file_idx][entry.bytes.clone()];
+        Tensor::new(name, entry.shape.clone(), dtype, Cow::Borrowed(bytes))
     }
 
     fn find(&self, name: &str) -> Option<(String, &Entry)> {
@@ -397,3 +407,6 @@ fn sinusoids(name: String, shape: &[usize]) -> Tensor<'static> {
     let bytes: Vec<u8> = (0..n_ctx).flat_map(row).flat_map(f32::to_le_bytes).collect();
     Tensor::new(name, vec![n_ctx, 2 * half], Dtype::F32, Cow::Owned(bytes))
 }
+
+#[cfg(test)]
+mod tests;

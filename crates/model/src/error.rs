@@ -34,8 +34,8 @@ pub enum Error {
         /// What was looked for.
         expected: &'static str,
     },
-    /// A JSON file is not JSON.
-    #[error("`{file}` is not valid JSON")]
+    /// A JSON file is not JSON, or not of the expected form.
+    #[error("`{file}` is not the JSON that it should be")]
     Json {
         /// The file.
         file: String,

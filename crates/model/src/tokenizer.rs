@@ -218,3 +218,6 @@ fn complete_len(bytes: &[u8]) -> usize {
         })
         .unwrap_or(bytes.len())
 }
+
+#[cfg(test)]
+mod tests;

@@ -246,3 +246,6 @@ fn word_at(block: &[u8], at: usize) -> u32 {
 fn fifth_bit(high: u32, i: usize) -> u8 {
     ((high >> i) as u8 & 1) << 4
 }
+
+#[cfg(test)]
+mod tests;

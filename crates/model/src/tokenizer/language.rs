@@ -10,6 +10,14 @@ pub(super) struct Language {
     aliases: &'static [&'static str],
 }
 
+impl Language {
+    /// All names and codes, each once.
+    pub(super) fn names(&self) -> impl Iterator<Item = &'static str> {
+        let name = Some(self.name).filter(|name| *name != self.code);
+        [self.code].into_iter().chain(name).chain(self.aliases.iter().copied())
+    }
+}
+
 /// Returns the code that Whisper's tokens have for a language: `de` for `de`, `German`, `deu` or `ger`.
 ///
 /// Upper and lower case are alike. `None` if Whisper does not know the language.
@@ -18,10 +26,10 @@ pub(super) struct Language {
 /// three letters are understood in addition.
 pub fn language_code(name_or_code: &str) -> Option<&'static str> {
     let wanted = name_or_code.trim().to_lowercase();
-    let is_wanted = |language: &&Language| {
-        language.code == wanted || language.name == wanted || language.aliases.contains(&wanted.as_str())
-    };
-    LANGUAGES.iter().find(is_wanted).map(|language| language.code)
+    LANGUAGES
+        .iter()
+        .find(|language| language.names().any(|name| name == wanted))
+        .map(|language| language.code)
 }
 
 /// Returns the English name of a language in lower case, by Whisper's code.

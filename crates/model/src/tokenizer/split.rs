@@ -122,3 +122,8 @@ fn pieces<'a>(piece: &Regex, text: &'a str) -> impl Iterator<Item = &'a str> {
         Some(&text[found.start()..end])
     })
 }
+
+#[cfg(test)]
+pub(super) fn pieces_of(text: &str) -> Vec<&str> {
+    pieces(&Regex::new(PIECE).unwrap(), text).collect()
+}

@@ -38,13 +38,8 @@ struct Tokens {
 impl Vocabulary {
     /// The vocabulary of openai/whisper that fits a model of `n_vocab` tokens. `file` is named in the error.
     pub(crate) fn embedded(file: &str, n_vocab: usize) -> Result<Self, Error> {
-        static ENGLISH: LazyLock<Tokens> =
-            LazyLock::new(|| expand(include_bytes!("../../vocabulary/gpt2.bin")));
-        static MULTILINGUAL: LazyLock<Tokens> =
-            LazyLock::new(|| expand(include_bytes!("../../vocabulary/multilingual.bin")));
         let layout = Layout::of(file, n_vocab)?;
-        let text = if layout.is_multilingual { &MULTILINGUAL } else { &ENGLISH };
-        Ok(Self::complete((*text).clone(), &layout))
+        Ok(Self::complete(layout.embedded_text().clone(), &layout))
     }
 
     /// A vocabulary that a file lists in order, special tokens or not. `file` is named in errors.
@@ -59,8 +54,11 @@ impl Vocabulary {
             return Err(vocabulary(file, format!("{found} tokens"), format!("at least {expected}")));
         }
         let mut text = Tokens::default();
-        for token in tokens.take(layout.n_text) {
-            text.push(token);
+        for (id, token) in tokens.take(layout.n_text).enumerate() {
+            // Early converters of whisper.cpp wrote parts of characters as U+FFFD. What they were is known.
+            let original = layout.embedded_text().get(id);
+            let is_replaced = original != token && String::from_utf8_lossy(original).as_bytes() == token;
+            text.push(if is_replaced { original } else { token });
         }
         Self::checked(text, &layout, file)
     }
@@ -120,7 +118,9 @@ impl Vocabulary {
             text.push(&bytes);
         }
         let complete = Self::checked(text, &layout, file)?;
-        for (token, id) in vocab.iter().chain(added).filter(|(_, id)| !is_text(**id)) {
+        // Tokens that training added come after all that the network knows.
+        let is_special = |id: u32| !is_text(id) && (id as usize) < n_vocab;
+        for (token, id) in vocab.iter().chain(added).filter(|(_, id)| is_special(**id)) {
             // Its name before openai/whisper renamed it.
             let token = if token == "<|nocaptions|>" { "<|nospeech|>" } else { token };
             let expected = complete.bytes(*id);
@@ -227,6 +227,15 @@ impl Layout {
             51866 => Ok(Self { is_multilingual: true, n_text: N_TEXT_ENGLISH + 1, n_languages: 100 }),
             _ => Err(vocabulary(file, format!("{n_vocab} tokens"), "51864, 51865 or 51866")),
         }
+    }
+
+    /// openai/whisper's text tokens.
+    fn embedded_text(&self) -> &'static Tokens {
+        static ENGLISH: LazyLock<Tokens> =
+            LazyLock::new(|| expand(include_bytes!("../../vocabulary/gpt2.bin")));
+        static MULTILINGUAL: LazyLock<Tokens> =
+            LazyLock::new(|| expand(include_bytes!("../../vocabulary/multilingual.bin")));
+        if self.is_multilingual { &MULTILINGUAL } else { &ENGLISH }
     }
 }
 

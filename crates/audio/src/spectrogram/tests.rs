@@ -1,0 +1,94 @@
+use super::*;
+use crate::{log_mel, pad_or_trim};
+
+fn waveform(n_samples: usize) -> Vec<f32> {
+    let tone = |i: usize| (i as f32 * 0.05).sin() * (i as f32 * 1e-4).sin() * 0.5;
+    (0..n_samples).map(tone).collect()
+}
+
+/// What openai/whisper's `transcribe` hands to the encoder: the whole spectrogram with 30 s of zeros behind,
+/// cut, and filled with zeros.
+fn expected_window(waveform: &[f32], start_frame: usize, n_frames: usize, n_mels: usize) -> Vec<f32> {
+    let padded = pad_or_trim(waveform, waveform.len() + crate::N_SAMPLES);
+    let mel = log_mel(&padded, n_mels).unwrap();
+    let n_content = mel.n_frames() - N_FRAMES;
+    let mut window = vec![0.0; n_mels * N_FRAMES];
+    for (row, mel) in window.chunks_exact_mut(N_FRAMES).zip(mel.values().chunks_exact(mel.n_frames())) {
+        let end = (start_frame + n_frames).min(n_content);
+        if start_frame < end {
+            row[..end - start_frame].copy_from_slice(&mel[start_frame..end]);
+        }
+    }
+    window
+}
+
+fn window(spectrogram: &Spectrogram, start_frame: usize, n_frames: usize) -> Vec<f32> {
+    let mut out = vec![f32::NAN; spectrogram.n_mels() * N_FRAMES];
+    spectrogram.window(start_frame, n_frames, &mut out).unwrap();
+    out
+}
+
+#[test]
+fn windows_are_those_of_whisper() {
+    for (n_samples, n_mels) in [(1, 80), (159, 80), (201, 80), (16_100, 128), (500_123, 80)] {
+        let waveform = waveform(n_samples);
+        let spectrogram = Spectrogram::from_waveform(&waveform, n_mels).unwrap();
+        assert_eq!(spectrogram.n_frames(), n_samples / 160);
+        assert_eq!(spectrogram.duration_s(), n_samples as f64 / 16_000.0);
+        for (start_frame, n_frames) in [(0, 3000), (3, 40), (99, 3000), (2000, 3000), (9000, 3000), (0, 0)] {
+            let expected = expected_window(&waveform, start_frame, n_frames, n_mels);
+            let found = window(&spectrogram, start_frame, n_frames);
+            assert!(found == expected, "{n_samples} samples, {n_frames} frames from {start_frame}");
+        }
+    }
+}
+
+#[test]
+fn a_recording_without_samples_has_no_frames() {
+    let spectrogram = Spectrogram::from_waveform(&[], 80).unwrap();
+    assert_eq!((spectrogram.n_frames(), spectrogram.duration_s()), (0, 0.0));
+    assert!(window(&spectrogram, 0, 3000).iter().all(|&value| value == 0.0));
+}
+
+#[test]
+fn values_in_a_file_are_those_in_memory() {
+    let waveform = waveform(200_000);
+    let in_memory = Spectrogram::from_waveform(&waveform, 80).unwrap();
+    assert!(matches!(in_memory.values, Values::Memory(_)));
+    for memory_bytes in [0, 1000, 100_000] {
+        let mut builder = Builder::new(80, &SpectrogramOptions { memory_bytes });
+        waveform.chunks(12_345).for_each(|chunk| builder.push(chunk).unwrap());
+        let in_file = builder.finish().unwrap();
+        assert!(matches!(in_file.values, Values::File(_)));
+        thread::scope(|scope| {
+            for start_frame in [0, 17, 1000] {
+                let (in_memory, in_file) = (&in_memory, &in_file);
+                scope.spawn(move || {
+                    assert!(window(in_file, start_frame, 500) == window(in_memory, start_frame, 500));
+                });
+            }
+        });
+    }
+}
+
+#[test]
+fn reading_reports_progress_and_stops_when_asked() {
+    let open = || {
+        let samples: Vec<u8> = waveform(100_000).iter().flat_map(|x| x.to_le_bytes()).collect();
+        let header = b"RIFF\xff\xff\xff\xffWAVEfmt \x10\0\0\0\x03\0\x01\0\x80\x3e\0\0\0\xfa\0\0\x04\0\x20\0data\xff\xff\xff\xff";
+        AudioReader::from_reader(std::io::Cursor::new([&header[..], &samples].concat())).unwrap()
+    };
+    let mut progress = Vec::new();
+    let spectrogram = Spectrogram::compute(&mut open(), 80, |seconds| {
+        progress.push(seconds);
+        ControlFlow::Continue(())
+    });
+    let spectrogram = spectrogram.unwrap();
+    assert_eq!(spectrogram.duration_s(), 6.25);
+    assert!(progress.is_sorted() && progress.len() > 5 && *progress.last().unwrap() == 6.25, "{progress:?}");
+    let whole = Spectrogram::from_waveform(&waveform(100_000), 80).unwrap();
+    assert!(window(&spectrogram, 5, 600) == window(&whole, 5, 600));
+
+    let stopped = Spectrogram::compute(&mut open(), 80, |_| ControlFlow::Break(()));
+    assert!(matches!(stopped, Err(Error::Stopped)));
+}

@@ -1,0 +1,62 @@
+//! Values of flags that are more than a word or a number.
+
+use std::str::FromStr;
+
+use boswell_transcribe::SuppressTokens;
+
+/// A threshold, or none.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Limit(pub(crate) Option<f64>);
+
+impl FromStr for Limit {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.eq_ignore_ascii_case("none") {
+            return Ok(Self(None));
+        }
+        match text.parse::<f64>() {
+            Ok(number) if number.is_finite() => Ok(Self(Some(number))),
+            _ => Err("expected a number or `none`".into()),
+        }
+    }
+}
+
+/// Tokens that are never to be written; `-1` stands for the symbols that nobody speaks.
+pub(super) fn suppressed_tokens(text: &str) -> Result<SuppressTokens, String> {
+    let mut tokens = SuppressTokens { non_speech: false, ids: Vec::new() };
+    for word in text.split(',').map(str::trim).filter(|word| !word.is_empty()) {
+        if word == "-1" {
+            tokens.non_speech = true;
+        } else {
+            tokens.ids.push(
+                word.parse().map_err(|_| format!("expected token numbers with commas, found `{word}`"))?,
+            );
+        }
+    }
+    Ok(tokens)
+}
+
+/// A temperature: 0 or more.
+pub(super) fn temperature(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(number) if number.is_finite() && number >= 0.0 => Ok(number),
+        _ => Err("expected a number, 0 or more".into()),
+    }
+}
+
+/// A step of the temperature: above 0, or none.
+pub(super) fn increment(text: &str) -> Result<Limit, String> {
+    match text.parse()? {
+        Limit(Some(step)) if step <= 0.0 => Err("expected a number above 0, or `none`".into()),
+        limit => Ok(limit),
+    }
+}
+
+/// A point in time: 0 or more.
+pub(super) fn seconds(text: &str) -> Result<f64, String> {
+    match text.trim().parse::<f64>() {
+        Ok(number) if number.is_finite() && number >= 0.0 => Ok(number),
+        _ => Err("expected seconds: a number, 0 or more".into()),
+    }
+}

@@ -1,0 +1,118 @@
+//! `boswell transcribe`: recordings in, transcripts out.
+
+mod input;
+mod interrupt;
+mod options;
+mod output;
+mod progress;
+
+use std::ops::ControlFlow;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use boswell_audio::Spectrogram;
+use boswell_transcribe::{Event, Options, Transcriber};
+
+use crate::args::TranscribeArgs;
+use crate::load;
+use crate::screen::Screen;
+use input::Input;
+use interrupt::Interrupt;
+use output::Sink;
+use progress::Progress;
+
+/// What a shell reports for a program that Ctrl-C has ended.
+const INTERRUPTED: u8 = 130;
+
+/// Transcribes the recordings that the command line names, one after the other.
+///
+/// A recording that fails is reported, and the others are done all the same.
+///
+/// # Errors
+/// If the command line makes no sense, the model cannot be loaded, or nobody takes the output any more.
+pub(crate) fn run(args: &TranscribeArgs, screen: &Screen) -> Result<ExitCode> {
+    let inputs = input::inputs(&args.files)?;
+    let sink = Sink::new(&args.output, screen)?;
+    let options = options::options(args)?;
+    let transcriber = Transcriber::new(Arc::new(load::model(&args.model, screen)?));
+    let work = Work { transcriber, options, sink, screen, interrupt: Interrupt::listen()? };
+
+    let mut n_failed = 0;
+    for (input, stem) in inputs.iter().zip(output::stems(&inputs)) {
+        if inputs.len() > 1 {
+            tracing::info!("{input}:");
+        }
+        match work.transcribe(input, &stem) {
+            Ok(()) => {}
+            Err(error) if crate::is_reader_gone(&error) => return Err(error),
+            Err(error) => {
+                tracing::error!("{error:#}");
+                n_failed += 1;
+            }
+        }
+        if work.interrupt.is_requested() {
+            return Ok(ExitCode::from(INTERRUPTED));
+        }
+    }
+    if n_failed > 0 && inputs.len() > 1 {
+        tracing::error!("{n_failed} of {} recordings could not be transcribed", inputs.len());
+    }
+    Ok(if n_failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// What all recordings share.
+struct Work<'a> {
+    transcriber: Transcriber,
+    options: Options,
+    sink: Sink<'a>,
+    screen: &'a Screen,
+    interrupt: Interrupt,
+}
+
+impl Work<'_> {
+    /// Transcribes one recording. After Ctrl-C, what was found until then is its transcript.
+    fn transcribe(&self, input: &Input, stem: &str) -> Result<()> {
+        let mut progress = Progress::new(self.screen);
+        let Some(spectrogram) = self.listen(input, &progress)? else {
+            tracing::warn!("stopped before {input} was read; nothing is written");
+            return Ok(());
+        };
+        if spectrogram.n_frames() == 0 {
+            tracing::warn!("{input} holds no sound");
+        }
+        progress.transcribing(spectrogram.duration_s());
+        let mut broken = None;
+        let transcript = self
+            .transcriber
+            .transcribe(&spectrogram, &self.options, |event| {
+                match event {
+                    Event::Segment(segment) => broken = self.sink.segment(segment).err(),
+                    Event::Progress { done_s, .. } => progress.transcribed(done_s),
+                    Event::Language { .. } | Event::Step => {}
+                }
+                if broken.is_some() { ControlFlow::Break(()) } else { self.interrupt.flow() }
+            })
+            .with_context(|| format!("cannot transcribe {input}"))?;
+        if let Some(error) = broken {
+            return Err(error.into());
+        }
+        self.sink.finish(&transcript, stem)?;
+        progress.finish(self.interrupt.is_requested());
+        Ok(())
+    }
+
+    /// Reads a recording and computes its features; `None` after Ctrl-C.
+    fn listen(&self, input: &Input, progress: &Progress<'_>) -> Result<Option<Spectrogram>> {
+        let n_mels = self.transcriber.model().dims().n_mels;
+        let on_read = |read_s| {
+            progress.read(read_s);
+            self.interrupt.flow()
+        };
+        match Spectrogram::compute(&mut input.open()?, n_mels, on_read) {
+            Ok(spectrogram) => Ok(Some(spectrogram)),
+            Err(boswell_audio::Error::Stopped) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! From the command line to what the library is asked.
+
+use anyhow::Result;
+use boswell_model::{Task, language_code};
+use boswell_transcribe::Options;
+
+use crate::args::{Limit, TaskArg, TranscribeArgs};
+use crate::usage::usage;
+
+/// What the command line asks for.
+///
+/// # Errors
+/// If the language is none that Whisper knows.
+pub(super) fn options(args: &TranscribeArgs) -> Result<Options> {
+    let (decoding, fallback) = (&args.decoding, &args.fallback);
+    Ok(Options {
+        task: match decoding.task {
+            TaskArg::Transcribe => Task::Transcribe,
+            TaskArg::Translate => Task::Translate,
+        },
+        language: language(&decoding.language)?,
+        temperatures: temperatures(fallback.temperature, fallback.temperature_increment_on_fallback),
+        compression_ratio_threshold: fallback.compression_ratio_threshold.0,
+        logprob_threshold: fallback.logprob_threshold.0,
+        no_speech_threshold: fallback.no_speech_threshold.0,
+        condition_on_previous_text: decoding.condition_on_previous_text,
+        initial_prompt: decoding.initial_prompt.clone(),
+        carry_initial_prompt: decoding.carry_initial_prompt,
+        clip_timestamps: decoding.clip_timestamps.clone(),
+        without_timestamps: decoding.without_timestamps,
+        suppress_tokens: decoding.suppress_tokens.clone(),
+        max_new_tokens: decoding.max_new_tokens.map(|n| n as usize),
+        ..Options::default()
+    })
+}
+
+/// The code of the language asked for; `None`: to be detected.
+fn language(asked: &str) -> Result<Option<String>> {
+    let asked = asked.trim().to_lowercase();
+    if ["", "auto", "none"].contains(&asked.as_str()) {
+        return Ok(None);
+    }
+    match language_code(&asked) {
+        Some(code) => Ok(Some(code.to_owned())),
+        None => usage!(
+            "there is no language `{asked}`: expected a code such as `de`, a name such as `german`, or `auto`"
+        ),
+    }
+}
+
+/// The temperatures to try, from `first` up to 1.
+///
+/// Source: `cli` in openai/whisper `whisper/transcribe.py`.
+fn temperatures(first: f64, increment: Limit) -> Vec<f32> {
+    const LAST: f64 = 1.0 + 1e-6;
+    let Limit(Some(increment)) = increment else { return vec![first as f32] };
+    let ladder =
+        (0..).map(|step| first + f64::from(step) * increment).take_while(|temperature| *temperature <= LAST);
+    let ladder: Vec<f32> = ladder.map(|temperature| temperature as f32).collect();
+    if ladder.is_empty() { vec![first as f32] } else { ladder }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ladder_is_that_of_openai_whisper() {
+        let ladder = |first, increment| temperatures(first, Limit(increment));
+        assert_eq!(ladder(0.0, Some(0.2)), [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]);
+        assert_eq!(ladder(0.5, Some(0.3)), [0.5, 0.8]);
+        assert_eq!(ladder(0.0, None), [0.0]);
+        assert_eq!(ladder(1.5, Some(0.2)), [1.5]);
+        assert_eq!(ladder(0.0, Some(0.1)).len(), 11);
+    }
+
+    #[test]
+    fn auto_and_nothing_mean_to_detect_the_language() {
+        for asked in ["auto", "", "None"] {
+            assert_eq!(language(asked).unwrap(), None);
+        }
+        for asked in [" English ", "en", "EN"] {
+            assert_eq!(language(asked).unwrap().as_deref(), Some("en"));
+        }
+        assert!(language("klingon").unwrap_err().is::<crate::usage::UsageError>());
+    }
+}

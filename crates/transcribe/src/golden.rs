@@ -1,0 +1,142 @@
+//! Where tests find the reference's numbers.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+
+use boswell_audio::AudioReader;
+use boswell_model::{LoadOptions, Model, Task, Tokenizer};
+use serde_json::Value;
+
+use crate::{Options, SuppressTokens};
+
+/// The folder with the shared data: `BOSWELL_SHARED`, else `shared` beside the workspace.
+pub(crate) fn shared() -> PathBuf {
+    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared");
+    std::env::var_os("BOSWELL_SHARED").map_or_else(beside, PathBuf::from)
+}
+
+/// A file of `golden/`, as text.
+pub(crate) fn text(path: &str) -> String {
+    let path = shared().join("golden").join(path);
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// A file of `golden/`, parsed.
+pub(crate) fn json(path: &str) -> Value {
+    serde_json::from_str(&text(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// Token ids in a list.
+pub(crate) fn ids(value: &Value) -> Vec<u32> {
+    serde_json::from_value(value.clone()).unwrap()
+}
+
+/// Numbers in a list, or in a text with commas between.
+pub(crate) fn numbers(value: &Value) -> Vec<f64> {
+    match value.as_str() {
+        Some(text) => text.split(',').map(|number| number.parse().unwrap()).collect(),
+        None => serde_json::from_value(value.clone()).unwrap(),
+    }
+}
+
+/// The number with the same digits: what is written 0.2 stays 0.2.
+pub(crate) fn widened(number: f32) -> f64 {
+    number.to_string().parse().unwrap()
+}
+
+/// The embedded vocabulary with that many tokens.
+pub(crate) fn tokenizer(n_vocab: usize) -> &'static Tokenizer {
+    static MADE: [OnceLock<Tokenizer>; 3] = [const { OnceLock::new() }; 3];
+    let kind = n_vocab
+        .checked_sub(51864)
+        .and_then(|kind| MADE.get(kind))
+        .expect("a vocabulary of that size is known");
+    kind.get_or_init(|| Tokenizer::embedded(n_vocab).unwrap())
+}
+
+/// A model of `golden/model`: the file, and which outputs are its.
+pub(crate) struct GoldenModel {
+    pub(crate) model: Arc<Model>,
+    /// For messages.
+    pub(crate) file: &'static str,
+    /// `tiny_outputs.json` or `micro_outputs.json`.
+    pub(crate) outputs: Value,
+}
+
+/// The models of `golden/model`, each in both of its formats.
+pub(crate) fn models() -> impl Iterator<Item = GoldenModel> {
+    let folder = shared().join("golden/model");
+    let files = ["tiny.hf.safetensors", "tiny.openai.safetensors", "micro.pt", "micro.ggml.bin"];
+    files.into_iter().map(move |file| {
+        let name = file.split('.').next().unwrap();
+        let path = folder.join(file);
+        let loaded = match file {
+            "tiny.hf.safetensors" => load(hugging_face_folder(&folder, name).path()),
+            _ => load(&path),
+        };
+        GoldenModel { model: Arc::new(loaded), file, outputs: json(&format!("model/{name}_outputs.json")) }
+    })
+}
+
+fn load(path: &Path) -> Model {
+    Model::load(path, &LoadOptions::default()).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// The files of a model under the names that they have in a Hugging Face repository.
+fn hugging_face_folder(folder: &Path, name: &str) -> tempfile::TempDir {
+    let names = [
+        ("hf.safetensors", "model.safetensors"),
+        ("config.json", "config.json"),
+        ("generation_config.json", "generation_config.json"),
+    ];
+    let made = tempfile::tempdir().unwrap();
+    for (from, to) in names {
+        std::fs::copy(folder.join(format!("{name}.{from}")), made.path().join(to)).unwrap();
+    }
+    made
+}
+
+/// A recording of `assets/`.
+pub(crate) fn waveform(path: &str) -> Vec<f32> {
+    let mut reader = AudioReader::open(&shared().join("assets").join(path)).unwrap();
+    let (mut waveform, mut chunk) = (Vec::new(), Vec::new());
+    while reader.next_chunk(&mut chunk).unwrap() {
+        waveform.extend_from_slice(&chunk);
+    }
+    waveform
+}
+
+/// Options as openai/whisper's `transcribe` and `DecodingOptions` take them; ids of a prefix are turned into text.
+///
+/// What is asked of the decoder in beams, and word times, are left out.
+pub(crate) fn options(given: &Value, tokenizer: &Tokenizer) -> Options {
+    let mut options = Options::default();
+    for (name, value) in given.as_object().unwrap() {
+        match name.as_str() {
+            "temperature" => {
+                let numbers = value.as_array().cloned().unwrap_or_else(|| vec![value.clone()]);
+                options.temperatures = numbers.iter().map(|number| number.as_f64().unwrap() as f32).collect();
+            }
+            "task" if value == "translate" => options.task = Task::Translate,
+            "language" => options.language = value.as_str().map(str::to_owned),
+            "compression_ratio_threshold" => options.compression_ratio_threshold = value.as_f64(),
+            "logprob_threshold" => options.logprob_threshold = value.as_f64(),
+            "no_speech_threshold" => options.no_speech_threshold = value.as_f64(),
+            "condition_on_previous_text" => options.condition_on_previous_text = value.as_bool().unwrap(),
+            "carry_initial_prompt" => options.carry_initial_prompt = value.as_bool().unwrap(),
+            "initial_prompt" => options.initial_prompt = value.as_str().map(str::to_owned),
+            "clip_timestamps" => options.clip_timestamps = numbers(value),
+            "without_timestamps" => options.without_timestamps = value.as_bool().unwrap(),
+            "max_initial_timestamp" => options.max_initial_timestamp = value.as_f64(),
+            "suppress_blank" => options.suppress_blank = value.as_bool().unwrap(),
+            "suppress_tokens" if value == "" => {
+                options.suppress_tokens = SuppressTokens { non_speech: false, ids: Vec::new() };
+            }
+            "sample_len" => options.max_new_tokens = value.as_u64().map(|n| n as usize),
+            "prefix" => options.prefix = Some(tokenizer.decode(&ids(value))),
+            "prompt" | "beam_size" | "best_of" | "patience" | "length_penalty" => {}
+            other => panic!("option {other} is {value}, which is not known here"),
+        }
+    }
+    options
+}

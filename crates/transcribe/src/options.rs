@@ -1,0 +1,82 @@
+//! What a caller may ask of a transcription.
+
+use boswell_model::Task;
+
+/// How a recording is to be transcribed. The default is openai/whisper's `transcribe()` at temperature 0.
+///
+/// Source: `transcribe` in openai/whisper `whisper/transcribe.py`, `DecodingOptions` in `whisper/decoding.py`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Options {
+    /// Write what is said in its own language, or in English.
+    pub task: Task,
+    /// Code or English name of the language spoken; `None`: detected in the first 30 s.
+    pub language: Option<String>,
+
+    /// Temperatures to try on a window, one after the other, until its decode passes the thresholds below. At 0
+    /// the likeliest token is taken, above it tokens are drawn. Not empty.
+    pub temperatures: Vec<f32>,
+    /// A decode fails when its text compresses better than this: it repeats itself.
+    pub compression_ratio_threshold: Option<f64>,
+    /// A decode fails when its average logprob is below this.
+    pub logprob_threshold: Option<f64>,
+    /// A window is silence when the probability of no speech is above this and the average logprob is not above
+    /// `logprob_threshold`.
+    pub no_speech_threshold: Option<f64>,
+
+    /// Let the model see the text of the windows before.
+    pub condition_on_previous_text: bool,
+    /// Text that the recording continues: names, spellings, style.
+    pub initial_prompt: Option<String>,
+    /// Put the initial prompt before every window, not only before the first.
+    pub carry_initial_prompt: bool,
+    /// Parts to transcribe, in seconds: start, end, start, end, …; the last end may be missing. Empty: everything.
+    pub clip_timestamps: Vec<f64>,
+
+    /// Decode without timestamp tokens: one segment per window.
+    pub without_timestamps: bool,
+    /// The latest time in a window at which its first segment may start, in seconds; `None` or 0: no limit.
+    pub max_initial_timestamp: Option<f64>,
+    /// Do not let a decode begin with a blank or with its end.
+    pub suppress_blank: bool,
+    /// Tokens that are never written.
+    pub suppress_tokens: SuppressTokens,
+    /// Most tokens to decode per window; `None`: half of the model's text context.
+    pub max_new_tokens: Option<usize>,
+    /// Start of every window's text.
+    pub prefix: Option<String>,
+    /// Where the draws at temperatures above 0 start; the same seed draws the same tokens.
+    pub seed: u64,
+}
+
+/// Tokens that are never written. With both fields empty nothing is suppressed, special tokens included.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SuppressTokens {
+    /// The symbols that nobody speaks (openai/whisper's `-1`).
+    pub non_speech: bool,
+    /// Further token ids.
+    pub ids: Vec<u32>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            task: Task::Transcribe,
+            language: None,
+            temperatures: vec![0.0],
+            compression_ratio_threshold: Some(2.4),
+            logprob_threshold: Some(-1.0),
+            no_speech_threshold: Some(0.6),
+            condition_on_previous_text: true,
+            initial_prompt: None,
+            carry_initial_prompt: false,
+            clip_timestamps: Vec::new(),
+            without_timestamps: false,
+            max_initial_timestamp: Some(1.0),
+            suppress_blank: true,
+            suppress_tokens: SuppressTokens { non_speech: true, ids: Vec::new() },
+            max_new_tokens: None,
+            prefix: None,
+            seed: 0,
+        }
+    }
+}
