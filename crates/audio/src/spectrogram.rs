@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
-use crate::mel::{FrameStream, HOP_LENGTH, normalise};
+use crate::mel::{FrameStream, HOP_LENGTH, N_FFT, normalise};
 use crate::{AudioReader, Error, N_FRAMES, SAMPLE_RATE};
 
 #[cfg(test)]
@@ -27,7 +27,7 @@ pub struct Spectrogram {
     n_mels: usize,
     n_samples: u64,
     maximum: f32,
-    values: Values,
+    values: Values, // of the recording's frames, and of those that reach over its end
 }
 
 /// How a [`Spectrogram`] is kept.
@@ -149,10 +149,29 @@ impl Spectrogram {
     /// # Panics
     /// If `out` has another length, or `n_frames` is more than 3000.
     pub fn window(&self, start_frame: usize, n_frames: usize, out: &mut [f32]) -> Result<(), Error> {
-        assert_eq!(out.len(), self.n_mels * N_FRAMES, "window: `out` is not [n_mels, {N_FRAMES}]");
         assert!(n_frames <= N_FRAMES, "window: {n_frames} frames do not fit into {N_FRAMES}");
-        let n_frames = n_frames.min(self.n_frames().saturating_sub(start_frame));
-        out.fill(0.0);
+        self.cut(start_frame, n_frames.min(self.n_frames().saturating_sub(start_frame)), 0.0, out)
+    }
+
+    /// Cuts out a window in which silence follows the recording, as openai/whisper listens for its language.
+    ///
+    /// - `start_frame`: the window's first frame.
+    /// - `out`: `[n_mels, 3000]`, row-major.
+    ///
+    /// # Errors
+    /// [`Error::Temporary`] if the values are in a file that cannot be read.
+    ///
+    /// # Panics
+    /// If `out` has another length.
+    pub fn window_with_silence(&self, start_frame: usize, out: &mut [f32]) -> Result<(), Error> {
+        let n_frames = N_FRAMES.min(n_audible(self.n_samples).saturating_sub(start_frame));
+        self.cut(start_frame, n_frames, normalise(SILENCE, self.maximum), out)
+    }
+
+    /// Cuts out `n_frames` frames, all of which there are, and fills the rest of the window.
+    fn cut(&self, start_frame: usize, n_frames: usize, fill: f32, out: &mut [f32]) -> Result<(), Error> {
+        assert_eq!(out.len(), self.n_mels * N_FRAMES, "window: `out` is not [n_mels, {N_FRAMES}]");
+        out.fill(fill);
         let range = start_frame * self.n_mels..(start_frame + n_frames) * self.n_mels;
         match &self.values {
             _ if n_frames == 0 => {}
@@ -175,6 +194,14 @@ impl Spectrogram {
             }
         }
     }
+}
+
+/// The logarithmic energy of a frame of nothing but zeros.
+const SILENCE: f32 = -10.0;
+
+/// Frames that hold a sample of a recording: those that begin before its end.
+fn n_audible(n_samples: u64) -> usize {
+    if n_samples == 0 { 0 } else { (n_samples + N_FFT as u64 / 2).div_ceil(HOP_LENGTH as u64) as usize }
 }
 
 /// How many chunks the decoding thread may be ahead.
@@ -232,12 +259,10 @@ impl Builder {
     fn finish(self) -> Result<Spectrogram, Error> {
         let Self { frames, mut sink } = self;
         let (n_mels, n_samples) = (frames.n_mels(), frames.n_samples());
-        // The frames that reach over the end count for the maximum; no window shows them. Neither does one
-        // show the frames of nothing but zeros after them, and those are never the maximum.
-        let n_content = (n_samples / HOP_LENGTH as u64) as usize;
+        // The frames of nothing but zeros after these are never the maximum.
         sink.finish(frames)?;
         let maximum = sink.maximum;
-        let values = sink.into_values(n_content * n_mels)?;
+        let values = sink.into_values(n_audible(n_samples) * n_mels)?;
         Ok(Spectrogram { n_mels, n_samples, maximum, values })
     }
 }

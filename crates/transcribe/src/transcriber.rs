@@ -204,9 +204,12 @@ impl<'a> Encoder<'a> {
 
     /// The probabilities of the languages in the first 30 s.
     fn language_probabilities(&mut self) -> Result<Vec<LanguageProbability>, Error> {
-        let mut row = self.window(0, N_FRAMES)?;
+        self.spectrogram.window_with_silence(0, &mut self.mel)?;
+        let mut row = self.model.start(&self.model.encode(&self.mel));
         let languages = language_probabilities(self.model, &mut row, &mut self.scratch);
-        self.give_back(0, N_FRAMES, row);
+        if self.spectrogram.n_frames() >= N_FRAMES {
+            self.give_back(0, N_FRAMES, row);
+        }
         Ok(languages)
     }
 }
