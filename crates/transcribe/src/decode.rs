@@ -211,7 +211,7 @@ impl DecodeRow {
 }
 
 /// Moves all rows that are not finished on by one token.
-pub(crate) fn step(model: &Model, rows: &mut [DecodeRow], scratch: &mut Scratch) {
+pub(crate) fn step(model: &Model, rows: &mut [&mut DecodeRow], scratch: &mut Scratch) {
     let mut steps: Vec<Step<'_>> = Vec::with_capacity(rows.len());
     for DecodeRow { hypothesis, row, logits } in rows.iter_mut().filter(|row| !row.is_finished()) {
         let tokens = &hypothesis.tokens[row.n_tokens()..];

@@ -14,10 +14,13 @@
 
 mod compression;
 mod decode;
+mod encoder;
 mod error;
+mod lanes;
 mod language;
 mod options;
 mod output;
+mod parts;
 mod rules;
 mod transcriber;
 mod transcript;
@@ -30,5 +33,5 @@ pub use error::{Error, UnknownFormat};
 pub use language::LanguageProbability;
 pub use options::{Options, SuppressTokens};
 pub use output::{Format, WriteOptions, write, write_console_line};
-pub use transcriber::{Event, Transcriber};
+pub use transcriber::{Event, Stages, Transcriber};
 pub use transcript::{Segment, Transcript, Word};

@@ -44,6 +44,9 @@ pub struct Options {
     pub max_new_tokens: Option<usize>,
     /// Start of every window's text.
     pub prefix: Option<String>,
+    /// How many windows are decoded together. Above 1 the recording is cut into parts at quiet moments, and each is
+    /// transcribed on its own: faster, and without the text of the part before.
+    pub batch_size: usize,
     /// Where the draws at temperatures above 0 start; the same seed draws the same tokens.
     pub seed: u64,
 }
@@ -76,6 +79,7 @@ impl Default for Options {
             suppress_tokens: SuppressTokens { non_speech: true, ids: Vec::new() },
             max_new_tokens: None,
             prefix: None,
+            batch_size: 1,
             seed: 0,
         }
     }

@@ -2,13 +2,15 @@
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::time::Duration;
 
-use boswell_audio::{N_FRAMES, Spectrogram};
-use boswell_model::{Dims, Model, Row, Scratch, Task};
+use boswell_audio::Spectrogram;
+use boswell_model::{Dims, Model, Task};
 
-use crate::decode::{DecodeRow, Hypothesis, Plan, step};
-use crate::language::{LanguageProbability, language_code, language_probabilities};
-use crate::windows::{FRAMES_PER_SECOND, Walk, WindowRequest};
+use crate::decode::Plan;
+use crate::encoder::Encoder;
+use crate::lanes::Lanes;
+use crate::language::{LanguageProbability, language_code};
 use crate::{Error, Options, Segment, Transcript};
 
 /// Transcribes recordings with one model. Several threads may do so at once.
@@ -35,8 +37,23 @@ pub enum Event<'a> {
         /// Seconds of the recording.
         total_s: f64,
     },
+    /// All is done, or was stopped. Told last.
+    End(Stages),
     /// A token of a window was decoded. Tells nothing, but is a chance to stop.
     Step,
+}
+
+/// Where the time of a transcription went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Stages {
+    /// In the encoder, keys and values for cross-attention included.
+    pub encode: Duration,
+    /// In the decoder, the choice of tokens included.
+    pub decode: Duration,
+    /// Windows encoded.
+    pub n_windows: usize,
+    /// Tokens decoded, the end of each window included.
+    pub n_tokens: usize,
 }
 
 impl Transcriber {
@@ -69,48 +86,18 @@ impl Transcriber {
         options: &Options,
         mut on_event: impl FnMut(Event<'_>) -> ControlFlow<()>,
     ) -> Result<Transcript, Error> {
-        let (model, tokenizer) = (self.model.as_ref(), self.model.tokenizer());
+        let model = self.model.as_ref();
         if options.task == Task::Translate {
             check_translates(model.dims())?;
         }
-        let mut walk = Walk::new(tokenizer, model.dims().n_text_ctx, spectrogram.n_frames(), options)?;
         let mut encoder = Encoder::new(model, spectrogram)?;
         let (language, probability) = self.language(options, &mut encoder)?;
-        let plan = Arc::new(Plan::new(tokenizer, model.dims(), &language, options)?);
+        let plan = Arc::new(Plan::new(model.tokenizer(), model.dims(), &language, options)?);
         let mut transcript = Transcript { language, ..Transcript::default() };
-        let mut stop = on_event(Event::Language { code: &transcript.language, probability }).is_break();
-        let total_s = spectrogram.duration_s();
-
-        while !stop && let Some(request) = walk.request() {
-            let WindowRequest { seek, n_frames, temperature, prompt } = &request;
-            let hypothesis = Hypothesis::new(plan.clone(), prompt, *temperature, seed(options, &request))?;
-            let mut row = DecodeRow::new(hypothesis, encoder.window(*seek, *n_frames)?);
-            while !row.is_finished() && !stop {
-                step(model, std::slice::from_mut(&mut row), &mut encoder.scratch);
-                stop = on_event(Event::Step).is_break();
-            }
-            if !row.is_finished() {
-                break;
-            }
-            let decoded = row.decoded(tokenizer);
-            encoder.give_back(*seek, *n_frames, row.into_row());
-            tracing::debug!(
-                seek_s = request.seek as f64 / FRAMES_PER_SECOND as f64,
-                temperature = request.temperature,
-                n_tokens = decoded.tokens.len(),
-                avg_logprob = decoded.avg_logprob,
-                no_speech_prob = decoded.no_speech_prob,
-                compression_ratio = decoded.compression_ratio,
-                "window decoded"
-            );
-            for segment in walk.accept(&request, &decoded) {
-                stop |= on_event(Event::Segment(&segment)).is_break();
-                transcript.segments.push(segment);
-            }
-            let done_s = (walk.position() as f64 / FRAMES_PER_SECOND as f64).min(total_s);
-            stop |= on_event(Event::Progress { done_s, total_s }).is_break();
+        let stop = on_event(Event::Language { code: &transcript.language, probability }).is_break();
+        if !stop {
+            Lanes::new(encoder, plan, options)?.run(&mut transcript, &mut on_event)?;
         }
-        transcript.text = walk.text();
         Ok(transcript)
     }
 
@@ -161,63 +148,6 @@ fn check_translates(dims: &Dims) -> Result<(), Error> {
         }
         _ => Ok(()),
     }
-}
-
-/// Encodes windows of a recording, each one once however often it is decoded.
-struct Encoder<'a> {
-    model: &'a Model,
-    spectrogram: &'a Spectrogram,
-    scratch: Scratch,
-    mel: Vec<f32>, // [n_mels, N_FRAMES]
-    /// The window encoded last: its first frame, its frames, and a row over it without tokens.
-    window: Option<(usize, usize, Row)>,
-}
-
-impl<'a> Encoder<'a> {
-    fn new(model: &'a Model, spectrogram: &'a Spectrogram) -> Result<Self, Error> {
-        let dims = model.dims();
-        assert_eq!(spectrogram.n_mels(), dims.n_mels, "spectrogram and model differ in mel bands");
-        if 2 * dims.n_audio_ctx != N_FRAMES {
-            return Err(Error::Window { found: dims.n_audio_ctx, expected: N_FRAMES / 2 });
-        }
-        let mel = vec![0.0; dims.n_mels * N_FRAMES];
-        Ok(Self { model, spectrogram, scratch: Scratch::default(), mel, window: None })
-    }
-
-    /// A row without tokens over a window, which begins at `seek`.
-    fn window(&mut self, seek: usize, n_frames: usize) -> Result<Row, Error> {
-        match self.window.take() {
-            Some((last_seek, last_n_frames, row)) if (last_seek, last_n_frames) == (seek, n_frames) => {
-                Ok(row)
-            }
-            _ => {
-                self.spectrogram.window(seek, n_frames, &mut self.mel)?;
-                Ok(self.model.start(&self.model.encode(&self.mel)))
-            }
-        }
-    }
-
-    /// Keeps a row for the case that its window is decoded again.
-    fn give_back(&mut self, seek: usize, n_frames: usize, row: Row) {
-        self.window = Some((seek, n_frames, row));
-    }
-
-    /// The probabilities of the languages in the first 30 s.
-    fn language_probabilities(&mut self) -> Result<Vec<LanguageProbability>, Error> {
-        self.spectrogram.window_with_silence(0, &mut self.mel)?;
-        let mut row = self.model.start(&self.model.encode(&self.mel));
-        let languages = language_probabilities(self.model, &mut row, &mut self.scratch);
-        if self.spectrogram.n_frames() >= N_FRAMES {
-            self.give_back(0, N_FRAMES, row);
-        }
-        Ok(languages)
-    }
-}
-
-/// Where the draws in a window start: the same whatever was decoded before it.
-fn seed(options: &Options, request: &WindowRequest) -> u64 {
-    let window = (request.seek as u64) << 32 | u64::from(request.temperature.to_bits());
-    options.seed ^ window.wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
 #[cfg(test)]

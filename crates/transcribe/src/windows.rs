@@ -27,11 +27,12 @@ pub(crate) struct Walk<'a> {
     tokenizer: &'a Tokenizer,
     options: &'a Options,
     n_text_ctx: usize,
-    /// Frames of the recording.
-    n_frames: usize,
-    /// First frame and end of each part that is left, the current one first.
+    /// First frame and end of each clip that is left.
     clips: std::vec::IntoIter<(usize, usize)>,
-    clip_end: usize,
+    /// First frame and end of the clip that the walk is in.
+    clip: (usize, usize),
+    /// Frames of the clips that are behind.
+    n_frames_before: usize,
     /// First frame of the next window.
     seek: usize,
     n_stalls: usize,
@@ -58,14 +59,14 @@ pub(crate) struct WindowRequest {
 }
 
 impl<'a> Walk<'a> {
-    /// A walk over a recording of `n_frames` frames.
+    /// A walk over clips of a recording: the first frame and the end of each.
     ///
     /// # Errors
-    /// [`Error::Option`] if there are no temperatures or one is below 0, or if a clip's time is below 0.
-    pub(crate) fn new(
+    /// [`Error::Option`] if there are no temperatures or one is below 0.
+    pub(crate) fn over(
         tokenizer: &'a Tokenizer,
         n_text_ctx: usize,
-        n_frames: usize,
+        clips: Vec<(usize, usize)>,
         options: &'a Options,
     ) -> Result<Self, Error> {
         let (found, expected) =
@@ -80,9 +81,9 @@ impl<'a> Walk<'a> {
             tokenizer,
             options,
             n_text_ctx,
-            n_frames,
-            clips: clips(&options.clip_timestamps, n_frames)?.into_iter(),
-            clip_end: 0,
+            clips: clips.into_iter(),
+            clip: (0, 0),
+            n_frames_before: 0,
             seek: 0,
             n_stalls: 0,
             attempt: 0,
@@ -95,12 +96,15 @@ impl<'a> Walk<'a> {
 
     /// The window to decode next; `None` at the end.
     pub(crate) fn request(&mut self) -> Option<WindowRequest> {
-        while self.seek >= self.clip_end {
-            (self.seek, self.clip_end) = self.clips.next()?;
+        while self.seek >= self.clip.1 {
+            let next = self.clips.next()?;
+            self.n_frames_before += self.clip.1.saturating_sub(self.clip.0);
+            self.clip = next;
+            self.seek = next.0;
         }
         Some(WindowRequest {
             seek: self.seek,
-            n_frames: WINDOW_FRAMES.min(self.clip_end - self.seek),
+            n_frames: WINDOW_FRAMES.min(self.clip.1 - self.seek),
             temperature: self.options.temperatures[self.attempt],
             prompt: self.prompt(),
         })
@@ -123,9 +127,9 @@ impl<'a> Walk<'a> {
         self.commit(request, decoded, slices)
     }
 
-    /// The frame that the walk has come to.
-    pub(crate) fn position(&self) -> usize {
-        self.seek.min(self.n_frames)
+    /// How many frames of its clips the walk has behind it.
+    pub(crate) fn n_frames_done(&self) -> usize {
+        self.n_frames_before + self.seek.min(self.clip.1).saturating_sub(self.clip.0)
     }
 
     /// The text of all segments so far.
@@ -183,24 +187,6 @@ impl<'a> Walk<'a> {
         let confident = logprob_threshold.is_some_and(|limit| decoded.avg_logprob > limit);
         speechless && !confident
     }
-}
-
-/// The parts to transcribe, in frames, within the recording.
-fn clips(timestamps: &[f64], n_frames: usize) -> Result<Vec<(usize, usize)>, Error> {
-    if let Some(bad) = timestamps.iter().find(|time_s| !(time_s.is_finite() && **time_s >= 0.0)) {
-        let (found, expected) = (format!("{bad}"), "seconds, 0 or above".into());
-        return Err(Error::Option { name: "clip_timestamps", found, expected });
-    }
-    let to_frame = |time_s: &f64| (time_s * FRAMES_PER_SECOND as f64).round_ties_even() as usize;
-    let mut points: Vec<usize> = timestamps.iter().map(to_frame).collect();
-    if points.is_empty() {
-        points.push(0);
-    }
-    if points.len() % 2 == 1 {
-        points.push(n_frames);
-    }
-    // Past the end there is nothing to decode, and a window there would not move the walk on.
-    Ok(points.chunks_exact(2).map(|pair| (pair[0], pair[1].min(n_frames))).collect())
 }
 
 #[cfg(test)]

@@ -156,7 +156,7 @@ fn greedy_decodes_are_those_of_the_reference() {
         for (name, case, row) in greedy_rows(&golden, &features(model)) {
             let mut rows = [row];
             while !rows[0].is_finished() {
-                step(model, &mut rows, &mut scratch);
+                step(model, &mut rows.iter_mut().collect::<Vec<_>>(), &mut scratch);
             }
             let decoded = rows[0].decoded(model.tokenizer());
             check(&format!("{}, {name}", golden.file), case, &decoded, model.tokenizer());
@@ -174,7 +174,7 @@ fn rows_that_decode_together_find_what_they_find_alone() {
             cases.into_iter().map(|(name, case, row)| ((name, case), row)).unzip();
         let mut scratch = Scratch::default();
         while !rows.iter().all(DecodeRow::is_finished) {
-            step(model, &mut rows, &mut scratch);
+            step(model, &mut rows.iter_mut().collect::<Vec<_>>(), &mut scratch);
         }
         for ((name, case), row) in cases.into_iter().zip(rows) {
             check(
@@ -199,7 +199,7 @@ fn drawn_tokens_are_the_same_for_the_same_seed() {
         let hypothesis = Hypothesis::new(plan.clone(), &[], 0.9, seed).unwrap();
         let mut rows = [DecodeRow::new(hypothesis, model.start(&features))];
         while !rows[0].is_finished() {
-            step(model, &mut rows, &mut scratch);
+            step(model, &mut rows.iter_mut().collect::<Vec<_>>(), &mut scratch);
         }
         rows[0].decoded(model.tokenizer()).tokens
     };

@@ -1,9 +1,10 @@
 use boswell_audio::{N_SAMPLES, log_mel, pad_or_trim};
-use boswell_model::Dims;
+use boswell_model::{Dims, Scratch};
 use serde_json::Value;
 
 use super::*;
 use crate::golden;
+use crate::language::language_probabilities;
 
 fn spectrogram(waveform: &[f32]) -> Spectrogram {
     Spectrogram::from_waveform(waveform, 80).unwrap()
@@ -115,7 +116,10 @@ fn silence_follows_a_recording_that_is_listened_to_for_its_language() {
     let outputs = golden::json("model/tiny_outputs.json");
     for LanguageProbability { code, probability } in detected {
         let expected = outputs["language_probs"][code].as_f64().unwrap();
-        assert!((f64::from(probability) - expected).abs() < 1e-5, "{code} {probability}, expected {expected}");
+        assert!(
+            (f64::from(probability) - expected).abs() < 1e-5,
+            "{code} {probability}, expected {expected}"
+        );
     }
 }
 
@@ -259,4 +263,58 @@ fn models_that_cannot_translate_are_known_by_their_shape() {
         let found = check_translates(&dims).err().map(|error| error.to_string());
         assert_eq!(found.as_deref(), expected, "{dims:?}");
     }
+}
+
+#[test]
+#[ignore = "needs ../shared"]
+fn parts_give_the_same_text_together_as_one_by_one() {
+    let spectrogram = spectrogram(&golden::waveform("audio/silero_test.wav"));
+    for file in ["tiny.openai.safetensors", "micro.pt"] {
+        let transcriber = transcriber(file);
+        // Clips of unequal length, so that lanes end and begin at different times; one is empty.
+        let clips = vec![0.0, 7.0, 7.0, 30.5, 31.0, 31.0, 31.0, 44.0, 44.0, 48.0, 50.0, 60.0];
+        let options =
+            Options { clip_timestamps: clips.clone(), condition_on_previous_text: false, ..options() };
+        let alone = transcriber.transcribe(&spectrogram, &options, go_on).unwrap();
+        assert!(alone.segments.len() > 5);
+        for batch_size in [2, 3, 8] {
+            let mut told = Vec::new();
+            let mut progress = vec![0.0];
+            let options = Options { batch_size, ..options.clone() };
+            let together = transcriber.transcribe(&spectrogram, &options, |event| {
+                match event {
+                    Event::Segment(segment) => told.push(segment.clone()),
+                    Event::Progress { done_s, total_s } => {
+                        assert!((total_s - 57.5).abs() < 1e-9);
+                        progress.push(done_s);
+                    }
+                    _ => {}
+                }
+                ControlFlow::Continue(())
+            });
+            let together = together.unwrap();
+            assert_eq!(together.text, alone.text, "{file}, {batch_size} together");
+            assert_eq!(told, together.segments);
+            assert!(progress.is_sorted() && progress.ends_with(&[57.5]), "{progress:?}");
+            for (found, expected) in together.segments.iter().zip(&alone.segments) {
+                check_segment(&format!("{file}, {batch_size} together"), found, expected);
+            }
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs ../shared"]
+fn a_batch_that_is_stopped_keeps_what_is_told() {
+    let spectrogram = spectrogram(&golden::waveform("audio/silero_test.wav"));
+    let options = Options { batch_size: 3, ..options() };
+    let mut n_told = 0;
+    let transcript = transcriber("tiny.openai.safetensors")
+        .transcribe(&spectrogram, &options, |event| {
+            n_told += usize::from(matches!(event, Event::Segment(_)));
+            if n_told > 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })
+        .unwrap();
+    assert_eq!(transcript.segments.len(), n_told);
+    assert!(n_told > 0 && !transcript.text.is_empty());
 }

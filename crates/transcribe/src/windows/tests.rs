@@ -16,10 +16,15 @@ fn decoded(result: &Value, temperature: f32) -> Decoded {
     }
 }
 
+/// A walk over the clips that the options ask for.
+fn over<'a>(tokenizer: &'a Tokenizer, n_frames: usize, options: &'a Options) -> Result<Walk<'a>, Error> {
+    Walk::over(tokenizer, N_TEXT_CTX, crate::parts::clips(&options.clip_timestamps, n_frames)?, options)
+}
+
 /// Walks over a recording with scripted decodes; returns what was asked and found.
 fn walk(n_frames: usize, options: &Options, results: &[Value]) -> (Vec<WindowRequest>, Vec<Segment>, String) {
     let tokenizer = golden::tokenizer(51865);
-    let mut walk = Walk::new(tokenizer, N_TEXT_CTX, n_frames, options).unwrap();
+    let mut walk = over(tokenizer, n_frames, options).unwrap();
     let (mut requests, mut segments) = (Vec::new(), Vec::new());
     while let Some(request) = walk.request() {
         let result = results.get(requests.len()).expect("more decodes are asked for than there are");
@@ -27,7 +32,7 @@ fn walk(n_frames: usize, options: &Options, results: &[Value]) -> (Vec<WindowReq
         requests.push(request);
     }
     assert_eq!(requests.len(), results.len(), "decodes that were not asked for");
-    assert!(walk.position() <= n_frames);
+    assert!(walk.n_frames_done() <= n_frames);
     (requests, segments, walk.text())
 }
 
@@ -145,7 +150,7 @@ fn options_that_make_no_sense_are_refused() {
         ),
     ];
     for (options, message) in cases {
-        let error = Walk::new(tokenizer, N_TEXT_CTX, 1000, &options).err().unwrap();
+        let error = over(tokenizer, 1000, &options).err().unwrap();
         assert_eq!(error.to_string(), message);
     }
 }
@@ -158,7 +163,7 @@ fn whatever_is_decoded_the_walk_ends_within_the_recording() {
         let n_frames = rng.usize(..20_000);
         let clip_timestamps = (0..rng.usize(..5)).map(|_| rng.f64() * 300.0).collect();
         let options = Options { clip_timestamps, temperatures: vec![0.0, 0.7], ..Options::default() };
-        let mut walk = Walk::new(tokenizer, N_TEXT_CTX, n_frames, &options).unwrap();
+        let mut walk = over(tokenizer, n_frames, &options).unwrap();
         let mut n_segments = 0;
         while let Some(request) = walk.request() {
             assert!(request.n_frames > 0 && request.seek + request.n_frames <= n_frames);
