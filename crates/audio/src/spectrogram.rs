@@ -181,11 +181,7 @@ impl Spectrogram {
 const CHUNKS_AHEAD: usize = 4;
 
 /// Decodes a recording and sends it chunk by chunk, until its end, an error, or nobody listens any more.
-fn decode(
-    reader: &mut AudioReader,
-    full: &SyncSender<Result<Vec<f32>, Error>>,
-    used: &Receiver<Vec<f32>>,
-) {
+fn decode(reader: &mut AudioReader, full: &SyncSender<Result<Vec<f32>, Error>>, used: &Receiver<Vec<f32>>) {
     loop {
         let mut chunk = used.try_recv().unwrap_or_default();
         let message = match reader.next_chunk(&mut chunk) {

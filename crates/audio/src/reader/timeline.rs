@@ -12,11 +12,11 @@ const MAX_GAP_S: f64 = 3600.0;
 #[derive(Debug)]
 pub(super) struct Timeline {
     rate: f64,
-    position: u64,          // samples decoded or filled in so far
-    cuts: Vec<Range<u64>>,  // in order
-    n_padding: usize,       // samples to drop at the end
-    held: Vec<f32>,         // the last `n_padding` samples so far
-    origin_s: Option<f64>,  // the first packet's time
+    position: u64,         // samples decoded or filled in so far
+    cuts: Vec<Range<u64>>, // in order
+    n_padding: usize,      // samples to drop at the end
+    held: Vec<f32>,        // the last `n_padding` samples so far
+    origin_s: Option<f64>, // the first packet's time
 }
 
 impl Timeline {
