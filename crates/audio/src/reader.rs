@@ -325,10 +325,8 @@ impl AudioReader {
             stream.resampler.finish(out);
         }
         let trim = std::mem::take(&mut self.track.trim);
-        // A container may put the encoder's delay before time 0.
-        let is_matroska = self.opened.container == Container::Matroska;
-        let before_zero = time_s.filter(|_| is_matroska && trim.n_start == 0).map_or(0.0, |time_s| -time_s);
-        Ok(self.stream.get_or_insert_with(|| Stream::new(rate, &trim, before_zero.clamp(0.0, MAX_PACKET_S))))
+        let container = self.opened.container;
+        Ok(self.stream.get_or_insert_with(|| Stream::new(rate, container, &trim, time_s)))
     }
 
     /// Goes on with the recording that follows in the same file, as Ogg allows.
@@ -424,7 +422,8 @@ impl std::fmt::Debug for AudioReader {
 const MAX_VALUE: f32 = 8.0;
 
 impl Stream {
-    fn new(rate: u32, trim: &Trim, before_zero_s: f64) -> Self {
+    /// Begins at a packet of `trim`'s track, at `time_s` on the track's clock.
+    fn new(rate: u32, container: Container, trim: &Trim, time_s: Option<f64>) -> Self {
         let samples = |seconds: f64| (seconds * f64::from(rate)).round() as u64;
         let mut cuts = Vec::new();
         if let Some(edit) = trim.edit {
@@ -432,11 +431,18 @@ impl Stream {
             if let Some(duration_s) = edit.duration_s {
                 cuts.push(samples(edit.start_s + duration_s)..u64::MAX);
             }
+        } else if container == Container::Matroska && trim.n_start == 0 {
+            // The encoder's delay lies before time 0.
+            cuts.push(0..samples(time_s.map_or(0.0, |time_s| (-time_s).clamp(0.0, MAX_PACKET_S))));
         } else {
-            cuts.push(0..trim.n_start.max(samples(before_zero_s)));
+            cuts.push(0..trim.n_start);
             cuts.extend(trim.end.map(|(end, n_padding)| end - n_padding..end));
         }
-        let timeline = Timeline::new(rate, cuts, samples(trim.padding_s.clamp(0.0, MAX_PACKET_S)) as usize);
+        // These two count samples; others count milliseconds, or what a recorder's clock showed.
+        let counts_samples = matches!(container, Container::Flac | Container::Ogg);
+        let min_gap_s = if counts_samples { 0.02 } else { 0.1 };
+        let n_padding = samples(trim.padding_s.clamp(0.0, MAX_PACKET_S)) as usize;
+        let timeline = Timeline::new(rate, cuts, n_padding, min_gap_s);
         Self { rate, timeline, resampler: Resampler::new(rate), heard: Vec::new() }
     }
 

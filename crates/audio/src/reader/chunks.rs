@@ -42,7 +42,8 @@ impl Chunks {
             match &chunk.id {
                 b"ds64" => data_size_64 = u64_at(&read_at(source, chunk.start + 8, 8)?, 0),
                 b"fmt " | b"COMM" => {
-                    format = Some(read_at(source, chunk.start, chunk.size.min(MAX_FORMAT_BYTES) as usize)?)
+                    let n_bytes = chunk.size.min(MAX_FORMAT_BYTES) as usize;
+                    format = Some(read_at(source, chunk.start, n_bytes)?);
                 }
                 b"data" | b"SSND" => {
                     let Some(format) = format else {
@@ -245,7 +246,8 @@ mod tests {
     fn the_samples_end_where_the_sizes_or_the_file_say() {
         let format = chunk(b"fmt ", 16, FORMAT);
         let list = chunk(b"LIST", 6, b"INFOab");
-        let cases: &[(&str, Vec<Vec<u8>>, Range<u64>, bool)] = &[
+        type Case = (&'static str, Vec<Vec<u8>>, Range<u64>, bool);
+        let cases: &[Case] = &[
             ("plain", vec![format.clone(), chunk(b"data", 4, b"abcd"), list.clone()], 44..48, false),
             ("streamed", vec![format.clone(), chunk(b"data", u32::MAX, b"abcdef")], 44..50, false),
             ("died", vec![format.clone(), chunk(b"data", 0, b"\x01\x02\x03\x04")], 44..48, false),

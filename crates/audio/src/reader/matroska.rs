@@ -165,7 +165,7 @@ fn read_tracks(
                 TRACK_NUMBER => number = big_endian(&field.content(source)?),
                 FLAG_DEFAULT => is_default = big_endian(&field.content(source)?) != 0,
                 CODEC_ID => {
-                    codec = String::from_utf8_lossy(&field.content(source)?).escape_debug().to_string()
+                    codec = String::from_utf8_lossy(&field.content(source)?).escape_debug().to_string();
                 }
                 _ => {}
             }
