@@ -7,8 +7,10 @@ use safetensors::{Dtype, SafeTensors};
 
 /// Finds a file of the reference data.
 pub(crate) fn path(name: &str) -> PathBuf {
-    let root = std::env::var_os("BOSWELL_SHARED")
-        .map_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared")), PathBuf::from);
+    let root = std::env::var_os("BOSWELL_SHARED").map_or_else(
+        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared")),
+        PathBuf::from,
+    );
     root.join(name)
 }
 
@@ -22,10 +24,14 @@ pub(crate) fn arrays(name: &str) -> HashMap<String, Vec<f32>> {
     let bytes = std::fs::read(path(name)).unwrap();
     let file = SafeTensors::deserialize(&bytes).unwrap();
     let values = |tensor: &safetensors::tensor::TensorView<'_>| match tensor.dtype() {
-        Dtype::F32 => tensor.data().chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect(),
-        Dtype::I16 => {
-            tensor.data().chunks_exact(2).map(|b| f32::from(i16::from_le_bytes(b.try_into().unwrap())) / 32768.0).collect()
+        Dtype::F32 => {
+            tensor.data().chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect()
         }
+        Dtype::I16 => tensor
+            .data()
+            .chunks_exact(2)
+            .map(|b| f32::from(i16::from_le_bytes(b.try_into().unwrap())) / 32768.0)
+            .collect(),
         other => panic!("{other:?}"),
     };
     file.iter().map(|(name, tensor)| (name.to_owned(), values(&tensor))).collect()

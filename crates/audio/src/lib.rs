@@ -18,12 +18,12 @@
 //! [`AudioReader::next_chunk`] and sees every sample once, in order.
 
 mod error;
+#[cfg(test)]
+mod golden;
 mod mel;
 mod reader;
 mod resample;
 mod spectrogram;
-#[cfg(test)]
-mod golden;
 
 pub use error::Error;
 pub use mel::{HOP_LENGTH, LogMel, N_FFT, log_mel, mel_filters, pad_or_trim};

@@ -72,17 +72,14 @@ pub fn log_mel(waveform: &[f32], n_mels: usize) -> Result<LogMel, Error> {
     let mut analysis = FrameAnalysis::new(n_mels);
     let padded = reflect(waveform);
     let n_frames = waveform.len() / HOP_LENGTH;
-    let mut values = vec![0.0; n_mels * n_frames]; // [n_mels, n_frames]
-    let mut frame = vec![0.0; n_mels];
-    let mut maximum = f32::NEG_INFINITY;
-    for (frame_idx, samples) in padded.windows(N_FFT).step_by(HOP_LENGTH).take(n_frames).enumerate() {
-        analysis.log_energies(samples, &mut frame);
-        for (mel_idx, &value) in frame.iter().enumerate() {
-            values[mel_idx * n_frames + frame_idx] = value;
-            maximum = maximum.max(value);
-        }
+    let mut frames = vec![0.0; n_frames * n_mels]; // [n_frames, n_mels]
+    let samples = padded.windows(N_FFT).step_by(HOP_LENGTH);
+    for (frame, samples) in frames.chunks_exact_mut(n_mels).zip(samples) {
+        analysis.log_energies(samples, frame);
     }
-    values.iter_mut().for_each(|value| *value = normalise(*value, maximum));
+    let maximum = frames.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let mut values = vec![0.0; n_mels * n_frames]; // [n_mels, n_frames]
+    normalise(&frames, n_mels, maximum, &mut values);
     Ok(LogMel { n_mels, values })
 }
 
@@ -95,10 +92,22 @@ pub fn pad_or_trim(waveform: &[f32], length: usize) -> Vec<f32> {
     padded
 }
 
-/// Clamps a logarithmic energy to 8 below the recording's maximum and scales it for the encoder.
-#[inline(always)]
-pub(crate) fn normalise(log_energy: f32, maximum: f32) -> f32 {
-    (log_energy.max(maximum - 8.0) + 4.0) / 4.0
+/// Clamps logarithmic energies to 8 below the recording's maximum and scales them for the encoder.
+///
+/// - `frames`: `[n_frames, n_mels]`.
+/// - `out`: `[n_mels, n_columns]`, of which the first `n_frames` columns are written.
+pub(crate) fn normalise(frames: &[f32], n_mels: usize, maximum: f32, out: &mut [f32]) {
+    // A tile of frames stays in the cache while its columns are written one after another.
+    const TILE: usize = 32;
+    let n_columns = out.len() / n_mels;
+    for (tile_idx, tile) in frames.chunks(TILE * n_mels).enumerate() {
+        for (mel_idx, row) in out.chunks_exact_mut(n_columns).enumerate() {
+            let row = &mut row[tile_idx * TILE..];
+            for (value, frame) in row.iter_mut().zip(tile.chunks_exact(n_mels)) {
+                *value = (frame[mel_idx].max(maximum - 8.0) + 4.0) / 4.0;
+            }
+        }
+    }
 }
 
 /// Puts the mirror image of [`PADDING`] samples before and after a waveform, which is filled with

@@ -1,10 +1,11 @@
 //! From any recording to a waveform: mono, 16 kHz, `f32`, in pieces.
 //!
-//! Containers and codecs come from `symphonia`, Opus from `opus-decoder`. What this module adds is a time line
+//! Containers and codecs come from `symphonia`, Opus from `opus-pure`. What this module adds is a time line
 //! that holds: encoders' delay and padding are cut ([`open`], [`timeline`]), lost packets become silence,
 //! and whatever the bytes are, the caller gets samples or an [`Error`], never a panic and never
 //! more memory than a few packets take.
 
+mod chunks;
 mod container;
 mod decode;
 mod downmix;
@@ -18,7 +19,6 @@ mod sync;
 #[cfg(test)]
 mod tests;
 mod timeline;
-mod wave;
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -58,8 +58,11 @@ pub struct AudioReader {
     track: Heard,
     stream: Option<Stream>,
     decoded: Vec<f32>, // the last packet's samples, mono, until they are passed on
+    padding: Vec<f32>, // samples that are padding if the recording ends here
     n_silent: u64,     // samples of silence to pass on before them
     lost_s: f64,       // length of the packets lost since the last good one
+    last_pts: Option<i64>,
+    known_until: Option<i64>, // packets up to this time come a second time
     counts: Counts,
     is_done: bool,
 }
@@ -187,8 +190,11 @@ impl AudioReader {
             track,
             stream: None,
             decoded: Vec::new(),
+            padding: Vec::new(),
             n_silent: 0,
             lost_s: 0.0,
+            last_pts: None,
+            known_until: None,
             counts: Counts::default(),
             is_done: false,
         })
@@ -220,27 +226,47 @@ impl AudioReader {
             self.counts.n_errors_in_a_row = 0;
         }
         match result {
-            Ok(Ok(Some(packet))) if packet.track_id == self.track.id => self.decode(&packet, out),
+            Ok(Ok(Some(packet))) if packet.track_id == self.track.id && !self.is_known(&packet) => {
+                self.decode(&packet, out)
+            }
             Ok(Ok(Some(_))) => Ok(()),
+            Ok(Ok(None)) if self.opened.stopped_early() => self.resume(out),
             Ok(Ok(None)) => self.finish(out),
             Ok(Err(SymphoniaError::ResetRequired)) => self.next_link(out),
             Ok(Err(SymphoniaError::IoError(error))) if error.kind() != io::ErrorKind::UnexpectedEof => {
                 Err(Error::Read { name: self.name.clone(), source: error })
             }
             Ok(Err(SymphoniaError::IoError(_))) => {
-                tracing::warn!(name = self.name, "the recording ends in the middle of a packet");
-                self.finish(out)
+                self.note_damage("the recording, or a part of it, ends in the middle of a packet");
+                self.resume(out)
             }
             Ok(Err(error)) => {
                 self.counts.n_errors_in_a_row += 1;
                 self.note_damage(&error.to_string());
-                if self.counts.n_errors_in_a_row < MAX_ERRORS_IN_A_ROW { Ok(()) } else { self.finish(out) }
+                if self.counts.n_errors_in_a_row < MAX_ERRORS_IN_A_ROW { Ok(()) } else { self.resume(out) }
             }
             Err(_) => {
                 self.note_damage("the demuxer gave up");
-                self.finish(out)
+                self.resume(out)
             }
         }
+    }
+
+    /// Goes on behind damage if the container allows it, or ends the recording.
+    fn resume(&mut self, out: &mut Vec<f32>) -> Result<(), Error> {
+        self.counts.n_errors_in_a_row = 0;
+        self.known_until = self.last_pts;
+        if self.opened.resume(&self.name)? { Ok(()) } else { self.finish(out) }
+    }
+
+    /// Whether a packet was read before, when the demuxer was set back to a place before the damage.
+    fn is_known(&mut self, packet: &Packet) -> bool {
+        let pts = packet.pts.get();
+        if self.known_until.is_some_and(|known_until| pts <= known_until) {
+            return true;
+        }
+        (self.known_until, self.last_pts) = (None, Some(pts));
+        false
     }
 
     /// Decodes a packet into `decoded` and finds out how much silence belongs before it.
@@ -254,12 +280,11 @@ impl AudioReader {
             }
         };
         self.counts.n_decoded += 1;
+        if self.opened.container == Container::Ogg && self.track.decoder.is_opus() {
+            self.hold_padding(packet.trim_end.get());
+        }
         if self.decoded.is_empty() {
             return Ok(());
-        }
-        if self.opened.container == Container::Ogg && self.track.decoder.is_opus() {
-            let n_padding = (packet.trim_end.get() as usize).min(self.decoded.len());
-            self.decoded.truncate(self.decoded.len() - n_padding);
         }
         self.replace_bad_values();
         let time_s = self.time_s(packet);
@@ -271,9 +296,27 @@ impl AudioReader {
         Ok(())
     }
 
+    /// Takes off a packet's end what lies past the page's: padding, if nothing else follows. If something does,
+    /// the page was numbered carelessly, and the samples are put back.
+    fn hold_padding(&mut self, n_padding: u64) {
+        let n_heard = self.decoded.len().saturating_sub(n_padding as usize);
+        if n_heard > 0 {
+            let n_held = self.padding.len();
+            self.decoded.splice(0..0, self.padding.drain(..));
+            self.padding.extend(self.decoded.drain(n_held + n_heard..));
+        } else {
+            self.padding.append(&mut self.decoded);
+        }
+    }
+
     /// The stream for samples of this rate: the one so far, or a new one, which the first packet needs and
     /// every packet at which the rate changes.
-    fn stream_at(&mut self, rate: u32, time_s: Option<f64>, out: &mut Vec<f32>) -> Result<&mut Stream, Error> {
+    fn stream_at(
+        &mut self,
+        rate: u32,
+        time_s: Option<f64>,
+        out: &mut Vec<f32>,
+    ) -> Result<&mut Stream, Error> {
         if !(MIN_RATE..=MAX_RATE).contains(&rate) {
             let name = self.name.clone();
             return Err(Error::SampleRate { name, found: rate, min: MIN_RATE, max: MAX_RATE });
@@ -282,15 +325,14 @@ impl AudioReader {
             stream.resampler.finish(out);
         }
         let trim = std::mem::take(&mut self.track.trim);
-        // A container may put the encoder's delay before time 0.
-        let is_matroska = self.opened.container == Container::Matroska;
-        let before_zero = time_s.filter(|_| is_matroska && trim.n_start == 0).map_or(0.0, |time_s| -time_s);
-        Ok(self.stream.get_or_insert_with(|| Stream::new(rate, &trim, before_zero.clamp(0.0, MAX_PACKET_S))))
+        let container = self.opened.container;
+        Ok(self.stream.get_or_insert_with(|| Stream::new(rate, container, &trim, time_s)))
     }
 
     /// Goes on with the recording that follows in the same file, as Ogg allows.
     fn next_link(&mut self, out: &mut Vec<f32>) -> Result<(), Error> {
         let duration_s = self.track.duration_s;
+        self.padding.clear();
         self.track = self.opened.choose_track(&self.name)?;
         self.track.duration_s = duration_s;
         if let Some(stream) = self.stream.take() {
@@ -336,7 +378,10 @@ impl AudioReader {
         }
         if n_bad > 0 && !self.counts.has_warned_of_values {
             self.counts.has_warned_of_values = true;
-            tracing::warn!(name = self.name, "the recording holds samples that are not numbers; they become 0");
+            tracing::warn!(
+                name = self.name,
+                "the recording holds samples that are not numbers; they become 0"
+            );
         }
     }
 
@@ -349,9 +394,10 @@ impl AudioReader {
 
     /// How long a packet that cannot be decoded would have been, in seconds.
     fn packet_s(&self, packet: &Packet) -> f64 {
-        let time_base = self.track.time_base.map_or(0.0, |time_base| {
-            f64::from(time_base.numer.get()) / f64::from(time_base.denom.get())
-        });
+        let time_base = self
+            .track
+            .time_base
+            .map_or(0.0, |time_base| f64::from(time_base.numer.get()) / f64::from(time_base.denom.get()));
         let duration_s = packet.dur.get() as f64 * time_base;
         let packet_s = if duration_s == 0.0 && self.track.decoder.is_opus() {
             opus::packet_s(&packet.data).unwrap_or(0.0)
@@ -376,7 +422,8 @@ impl std::fmt::Debug for AudioReader {
 const MAX_VALUE: f32 = 8.0;
 
 impl Stream {
-    fn new(rate: u32, trim: &Trim, before_zero_s: f64) -> Self {
+    /// Begins at a packet of `trim`'s track, at `time_s` on the track's clock.
+    fn new(rate: u32, container: Container, trim: &Trim, time_s: Option<f64>) -> Self {
         let samples = |seconds: f64| (seconds * f64::from(rate)).round() as u64;
         let mut cuts = Vec::new();
         if let Some(edit) = trim.edit {
@@ -384,11 +431,18 @@ impl Stream {
             if let Some(duration_s) = edit.duration_s {
                 cuts.push(samples(edit.start_s + duration_s)..u64::MAX);
             }
+        } else if container == Container::Matroska && trim.n_start == 0 {
+            // The encoder's delay lies before time 0.
+            cuts.push(0..samples(time_s.map_or(0.0, |time_s| (-time_s).clamp(0.0, MAX_PACKET_S))));
         } else {
-            cuts.push(0..trim.n_start.max(samples(before_zero_s)));
+            cuts.push(0..trim.n_start);
             cuts.extend(trim.end.map(|(end, n_padding)| end - n_padding..end));
         }
-        let timeline = Timeline::new(rate, cuts, samples(trim.padding_s.clamp(0.0, MAX_PACKET_S)) as usize);
+        // These two count samples; others count milliseconds, or what a recorder's clock showed.
+        let counts_samples = matches!(container, Container::Flac | Container::Ogg);
+        let min_gap_s = if counts_samples { 0.02 } else { 0.1 };
+        let n_padding = samples(trim.padding_s.clamp(0.0, MAX_PACKET_S)) as usize;
+        let timeline = Timeline::new(rate, cuts, n_padding, min_gap_s);
         Self { rate, timeline, resampler: Resampler::new(rate), heard: Vec::new() }
     }
 

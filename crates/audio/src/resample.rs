@@ -61,7 +61,15 @@ impl Resampler {
         let block = vec![0.0; fft.output_frames_max()];
         let to_skip = fft.output_delay();
         let rate = rate as u64;
-        Self::Fft(Box::new(FftResampler { fft, rate, pending: Vec::new(), block, n_in: 0, n_out: 0, to_skip }))
+        Self::Fft(Box::new(FftResampler {
+            fft,
+            rate,
+            pending: Vec::new(),
+            block,
+            n_in: 0,
+            n_out: 0,
+            to_skip,
+        }))
     }
 
     /// Takes the next samples and appends what they complete to `out`.

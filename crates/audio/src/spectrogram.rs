@@ -175,24 +175,12 @@ impl Spectrogram {
         let range = start_frame * self.n_mels..(start_frame + n_frames) * self.n_mels;
         match &self.values {
             _ if n_frames == 0 => {}
-            Values::Memory(values) => self.transpose(&values[range], out),
-            Values::File(file) => self.transpose(&read_values(file, range)?, out),
-        }
-        Ok(())
-    }
-
-    /// Clamps and scales frames, `[n_frames, n_mels]`, into `out`, `[n_mels, 3000]`.
-    fn transpose(&self, frames: &[f32], out: &mut [f32]) {
-        // A tile of frames stays in the cache while its columns are written one after another.
-        const TILE: usize = 32;
-        for (tile_idx, tile) in frames.chunks(TILE * self.n_mels).enumerate() {
-            for (mel_idx, row) in out.chunks_exact_mut(N_FRAMES).enumerate() {
-                let row = &mut row[tile_idx * TILE..];
-                for (value, frame) in row.iter_mut().zip(tile.chunks_exact(self.n_mels)) {
-                    *value = normalise(frame[mel_idx], self.maximum);
-                }
+            Values::Memory(values) => normalise(&values[range], self.n_mels, self.maximum, out),
+            Values::File(file) => {
+                normalise(&read_values(file, range)?, self.n_mels, self.maximum, out);
             }
         }
+        Ok(())
     }
 }
 
@@ -208,11 +196,7 @@ fn n_audible(n_samples: u64) -> usize {
 const CHUNKS_AHEAD: usize = 4;
 
 /// Decodes a recording and sends it chunk by chunk, until its end, an error, or nobody listens any more.
-fn decode(
-    reader: &mut AudioReader,
-    full: &SyncSender<Result<Vec<f32>, Error>>,
-    used: &Receiver<Vec<f32>>,
-) {
+fn decode(reader: &mut AudioReader, full: &SyncSender<Result<Vec<f32>, Error>>, used: &Receiver<Vec<f32>>) {
     loop {
         let mut chunk = used.try_recv().unwrap_or_default();
         let message = match reader.next_chunk(&mut chunk) {

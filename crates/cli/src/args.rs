@@ -65,6 +65,7 @@ pub(crate) struct Messages {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Write down what is said in recordings
+    #[command(long_about = TRANSCRIBE_ABOUT, after_long_help = TRANSCRIBE_NOTES)]
     Transcribe(Box<TranscribeArgs>),
     /// List, fetch, inspect and remove models
     Models(ModelsArgs),
@@ -130,7 +131,6 @@ pub(crate) enum ModelsCommand {
 
 /// `boswell transcribe …`
 #[derive(Debug, Args)]
-#[command(long_about = TRANSCRIBE_ABOUT, after_long_help = TRANSCRIBE_NOTES)]
 pub(crate) struct TranscribeArgs {
     /// Recordings to transcribe: any audio or video file; `-` is standard input
     ///
@@ -161,8 +161,7 @@ const TRANSCRIBE_NOTES: &str = "\
 Flags are spelled as in openai/whisper; --output_dir and --output-dir are the
 same, and so are --flag, --flag=True and --flag True.
 
-Ctrl-C stops after the window being worked on and keeps what is done; a second
-Ctrl-C stops at once.
+Ctrl-C keeps what was found so far and stops; a second Ctrl-C stops at once.
 
 Exit codes: 0 all done, 1 some file failed (the others are done), 2 the command
 line is wrong, 130 stopped by Ctrl-C.";
@@ -229,6 +228,21 @@ pub(crate) struct ModelArgs {
     /// The numbers that the network computes with
     #[arg(long, value_enum, default_value_t = PrecisionArg::F32)]
     pub(crate) precision: PrecisionArg,
+
+    /// For the sake of openai/whisper's users, who say `--fp16 False` on a CPU
+    #[arg(long, hide = true, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_value = "false",
+          default_missing_value = "true", action = clap::ArgAction::Set)]
+    pub(crate) fp16: bool,
+
+    /// For the sake of openai/whisper's users, who say `--device cpu`
+    #[arg(long, hide = true, value_enum, default_value_t = DeviceArg::Cpu)]
+    pub(crate) device: DeviceArg,
+}
+
+/// What `--device` takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DeviceArg {
+    Cpu,
 }
 
 /// What `--precision` takes.
@@ -284,7 +298,7 @@ pub(crate) struct DecodingArgs {
     /// Parts to transcribe: start,end,start,end,… in seconds
     ///
     /// The last end may be left out: to the end of the recording.
-    #[arg(long, value_name = "SECONDS", value_delimiter = ',', value_parser = values::seconds)]
+    #[arg(long, value_name = "SECONDS", value_delimiter = ',', allow_negative_numbers = true, value_parser = values::seconds)]
     pub(crate) clip_timestamps: Vec<f64>,
 }
 
@@ -367,6 +381,13 @@ mod tests {
         assert!(parse(&["transcribe", "--verbose", "False", "a.wav"]).is_ok_and(|cli| !cli.messages.verbose));
         assert!(parse(&["transcribe", "--verbose", "a.wav"]).is_ok_and(|cli| cli.messages.verbose));
         assert!(parse(&["transcribe", "--carry-initial-prompt=maybe", "a.wav"]).is_err());
+    }
+
+    #[test]
+    fn what_openai_users_say_on_a_cpu_is_understood() {
+        let args = transcribe(&["--fp16", "False", "--device", "cpu", "a.wav"]);
+        assert!(!args.model.fp16 && args.model.device == DeviceArg::Cpu);
+        assert!(parse(&["transcribe", "--device", "cuda", "a.wav"]).is_err());
     }
 
     #[test]

@@ -5,20 +5,22 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use boswell_model::{Checkpoint, LoadOptions, Model, Precision};
 
-use crate::args::{ModelArgs, PrecisionArg};
+use crate::args::{DeviceArg, ModelArgs, PrecisionArg};
 use crate::built_in;
 use crate::models::{self, Place};
 use crate::screen::Screen;
 
-/// Opens the model that `name` means; one of the hub's is fetched if it is missing and `offline` allows it.
+/// Opens the model that `name` means.
+///
+/// `folder_of` gives the folder of a repository of the hub.
 ///
 /// # Errors
-/// If there is no such model, or it cannot be fetched or read.
-pub(crate) fn checkpoint(name: &str, offline: bool, screen: &Screen) -> Result<Checkpoint> {
-    let path: PathBuf = match models::locate(name)? {
+/// If there is no such model, or it cannot be read; those of `folder_of`.
+pub(crate) fn checkpoint(name: &str, folder_of: impl FnOnce(&str) -> Result<PathBuf>) -> Result<Checkpoint> {
+    let path = match models::locate(name)? {
         Place::BuiltIn => return built_in::checkpoint(),
         Place::Path(path) => path,
-        Place::Hub(repository) => models::fetched(&repository, offline, screen)?,
+        Place::Hub(repository) => folder_of(&repository)?,
     };
     Checkpoint::open(&path).with_context(|| format!("cannot use `{}` as a model", path.display()))
 }
@@ -28,7 +30,14 @@ pub(crate) fn checkpoint(name: &str, offline: bool, screen: &Screen) -> Result<C
 /// # Errors
 /// Those of [`checkpoint`], and if the weights are not those of a network.
 pub(crate) fn model(args: &ModelArgs, screen: &Screen) -> Result<Model> {
-    let checkpoint = checkpoint(&args.model, args.offline, screen)?;
+    let checkpoint = checkpoint(&args.model, |repository| models::fetched(repository, args.offline, screen))?;
+    if checkpoint.path().is_none() {
+        built_in::introduce();
+    }
+    if args.fp16 {
+        tracing::warn!("--fp16 is not used on a CPU: computing in f32");
+    }
+    let DeviceArg::Cpu = args.device;
     let precision = match args.precision {
         PrecisionArg::F32 => Precision::F32,
     };

@@ -9,14 +9,13 @@ mod screen;
 mod transcribe;
 mod usage;
 
-use std::io;
 use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{CommandFactory, FromArgMatches};
 
 use args::{Cli, Command, ModelsCommand, normalise};
-use screen::Screen;
+use screen::{ReaderGone, Screen};
 use usage::UsageError;
 
 /// The exit code for a command line that makes no sense; clap uses the same.
@@ -30,7 +29,7 @@ fn main() -> ExitCode {
     let screen = Screen::open(&cli.messages);
     match run(cli.command, &screen) {
         Ok(code) => code,
-        Err(error) if is_reader_gone(&error) => ExitCode::SUCCESS,
+        Err(error) if error.is::<ReaderGone>() => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error:#}");
             if error.is::<UsageError>() { ExitCode::from(WRONG_USAGE) } else { ExitCode::FAILURE }
@@ -52,10 +51,4 @@ fn run(command: Command, screen: &Screen) -> Result<ExitCode> {
         Command::Man { commands, output_dir: None } => pages::man(&commands, screen)?,
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// Whether `error` only says that nobody reads our output any more, as in `boswell … | head`.
-fn is_reader_gone(error: &anyhow::Error) -> bool {
-    let is_broken_pipe = |cause: &io::Error| cause.kind() == io::ErrorKind::BrokenPipe;
-    error.chain().any(|cause| cause.downcast_ref().is_some_and(is_broken_pipe))
 }

@@ -15,7 +15,6 @@ use crate::load;
 use crate::screen::{Screen, human_bytes};
 use crate::usage::usage;
 use cache::Cache;
-use known::BUILT_IN;
 
 /// Where a model is that the user has named.
 #[derive(Debug, PartialEq, Eq)]
@@ -33,7 +32,7 @@ pub(crate) enum Place {
 /// # Errors
 /// If it is none of these; the message says what there is.
 pub(crate) fn locate(model: &str) -> Result<Place> {
-    if model.eq_ignore_ascii_case(BUILT_IN) {
+    if model.eq_ignore_ascii_case(built_in::NAME) {
         return Ok(Place::BuiltIn);
     }
     if let Some(known) = known::find(model) {
@@ -57,24 +56,32 @@ pub(crate) fn locate(model: &str) -> Result<Place> {
     )
 }
 
+/// The folder of the hub's model `repository`, if it is on this machine.
+///
+/// # Errors
+/// If it is not, or not all of it.
+pub(crate) fn here(repository: &str) -> Result<PathBuf> {
+    let cache = Cache::from_env()?;
+    let place = cache.repository(repository);
+    let state = if place.exists() { "only partly" } else { "not" };
+    place.model().with_context(|| {
+        let folder = cache.root().display();
+        format!("the model {repository} is {state} on this machine (in `{folder}`): `boswell models pull` fetches it")
+    })
+}
+
 /// The folder of the hub's model `repository`; it is fetched if it is not here and `offline` allows it.
 ///
 /// # Errors
 /// If it is not here and cannot be fetched.
 pub(crate) fn fetched(repository: &str, offline: bool, screen: &Screen) -> Result<PathBuf> {
-    let cache = Cache::from_env()?;
-    let place = cache.repository(repository);
-    if let Some(folder) = place.model() {
-        return Ok(folder);
+    match here(repository) {
+        Ok(folder) => Ok(folder),
+        Err(error) if offline || hub::is_offline_by_env() => {
+            Err(error.context("the network is switched off"))
+        }
+        Err(_) => pull::pull(repository, &Cache::from_env()?, screen),
     }
-    if offline || hub::is_offline_by_env() {
-        let state = if place.exists() { "only partly" } else { "not" };
-        bail!(
-            "the model {repository} is {state} on this machine (in `{}`), and the network is switched off",
-            cache.root().display()
-        );
-    }
-    pull::pull(repository, &cache, screen)
 }
 
 /// Lists the models that have a name, and what else is in the cache.
@@ -87,7 +94,7 @@ pub(crate) fn list(screen: &Screen) -> Result<()> {
     let mut line = |name: &str, size: &str, here: &str, repository: &str| {
         writeln!(text, "{name:<24} {size:>8}  {here:<5} {repository}").expect("a string takes everything");
     };
-    line(BUILT_IN, &human_bytes(built_in::bytes()), "yes", "built in; English digits only");
+    line(built_in::NAME, &human_bytes(built_in::bytes()), "yes", "built in; English digits only");
     for known in known::KNOWN {
         let (bytes, here) = state(&cache, known.repository);
         let name = match known.alias {
@@ -105,8 +112,7 @@ pub(crate) fn list(screen: &Screen) -> Result<()> {
             line("", &bytes.map_or_else(String::new, human_bytes), here, repository);
         }
     }
-    screen.result(text.as_bytes())?;
-    Ok(())
+    screen.result(text.as_bytes())
 }
 
 /// How many bytes of a repository are here, if all of it is, and a word for how much of it is here.
@@ -127,18 +133,17 @@ pub(crate) fn pull(name: &str, offline: bool, screen: &Screen) -> Result<()> {
     let repository = match locate(name)? {
         Place::Hub(repository) => repository,
         Place::BuiltIn => {
-            tracing::info!("{BUILT_IN} is built into the program: there is nothing to fetch");
+            tracing::info!("{} is built into the program: there is nothing to fetch", built_in::NAME);
             return Ok(());
         }
         Place::Path(path) => bail!("`{}` is here already", path.display()),
     };
     let folder = if offline || hub::is_offline_by_env() {
-        fetched(&repository, true, screen)?
+        here(&repository).context("the network is switched off")?
     } else {
         pull::pull(&repository, &Cache::from_env()?, screen)?
     };
-    screen.result(format!("{}\n", folder.display()).as_bytes())?;
-    Ok(())
+    screen.result(format!("{}\n", folder.display()).as_bytes())
 }
 
 /// Removes the model `name` from the cache and says how much that freed.
@@ -148,7 +153,7 @@ pub(crate) fn pull(name: &str, offline: bool, screen: &Screen) -> Result<()> {
 pub(crate) fn remove(name: &str) -> Result<()> {
     let repository = match locate(name)? {
         Place::Hub(repository) => repository,
-        Place::BuiltIn => bail!("{BUILT_IN} is built into the program and cannot be removed"),
+        Place::BuiltIn => bail!("{} is built into the program and cannot be removed", built_in::NAME),
         Place::Path(path) => bail!("`{}` is a file or folder of yours: remove it yourself", path.display()),
     };
     let cache = Cache::from_env()?;
@@ -166,13 +171,13 @@ pub(crate) fn remove(name: &str) -> Result<()> {
 /// # Errors
 /// If there is no such model, or it cannot be read.
 pub(crate) fn show(model: &str, screen: &Screen) -> Result<()> {
-    let checkpoint = load::checkpoint(model, true, screen)?;
+    let checkpoint = load::checkpoint(model, here)?;
     let dims = checkpoint.dims();
     let mut text = String::new();
     let mut line = |name: &str, value: &dyn Display| {
         writeln!(text, "{name:<12} {value}").expect("a string takes everything");
     };
-    line("name", &checkpoint.name());
+    line("model", &model);
     if let Some(path) = checkpoint.path() {
         line("weights", &path.display());
     }
@@ -192,8 +197,7 @@ pub(crate) fn show(model: &str, screen: &Screen) -> Result<()> {
             dims.n_mels, dims.n_audio_ctx, dims.n_text_ctx
         ),
     );
-    screen.result(text.as_bytes())?;
-    Ok(())
+    screen.result(text.as_bytes())
 }
 
 fn layers(n_layer: usize, n_state: usize, n_head: usize) -> String {

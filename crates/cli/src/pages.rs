@@ -59,5 +59,5 @@ fn built() -> Command {
 }
 
 fn print(page: &[u8], screen: &Screen) -> Result<()> {
-    screen.result(page).map_err(Into::into)
+    screen.result(page)
 }

@@ -4,6 +4,7 @@
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
 
+use anyhow::{Context, Result};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::filter::{LevelFilter, Targets};
@@ -14,6 +15,18 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::args::Messages;
+
+/// Whoever read our standard output has left, as in `boswell … | head`. The program ends, and that is no failure.
+#[derive(Debug)]
+pub(crate) struct ReaderGone;
+
+impl fmt::Display for ReaderGone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("nobody reads standard output any more")
+    }
+}
+
+impl std::error::Error for ReaderGone {}
 
 /// The terminal, or what stands in its place.
 #[derive(Debug, Clone)]
@@ -26,13 +39,15 @@ impl Screen {
     pub(crate) fn open(messages: &Messages) -> Self {
         let target = if messages.quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
         let screen = Self { bars: MultiProgress::with_draw_target(target) };
-        let ours = match (messages.quiet, messages.verbose) {
-            (true, _) => LevelFilter::ERROR,
-            (_, true) => LevelFilter::DEBUG,
-            _ => LevelFilter::INFO,
+        // Targets are compared by prefix: `boswell_` stands for our libraries, whose `info` says in their words what
+        // the program says in its own.
+        let [program, libraries, others] = match (messages.quiet, messages.verbose) {
+            (true, _) => [LevelFilter::ERROR; 3],
+            (_, true) => [LevelFilter::DEBUG, LevelFilter::DEBUG, LevelFilter::WARN],
+            _ => [LevelFilter::INFO, LevelFilter::WARN, LevelFilter::ERROR],
         };
-        // Targets are compared by prefix: `boswell` stands for all our crates. Others speak up only when it matters.
-        let others = ours.min(if messages.verbose { LevelFilter::WARN } else { LevelFilter::ERROR });
+        let targets = Targets::new().with_default(others);
+        let targets = targets.with_target("boswell", program).with_target("boswell_", libraries);
         let layer = tracing_subscriber::fmt::layer()
             .with_ansi(
                 io::stderr().is_terminal()
@@ -40,23 +55,24 @@ impl Screen {
             )
             .event_format(Line)
             .with_writer(screen.clone());
-        tracing_subscriber::registry()
-            .with(Targets::new().with_default(others).with_target("boswell", ours))
-            .with(tracing_subscriber::Layer::boxed(layer))
-            .init();
+        tracing_subscriber::registry().with(targets).with(layer).init();
         screen
     }
 
     /// Writes part of the result to standard output, at once.
     ///
     /// # Errors
-    /// If standard output does not take it: the reader may have left ([`io::ErrorKind::BrokenPipe`]).
-    pub(crate) fn result(&self, text: &[u8]) -> io::Result<()> {
-        self.bars.suspend(|| {
+    /// [`ReaderGone`] if nobody reads it any more; if it cannot be written otherwise.
+    pub(crate) fn result(&self, text: &[u8]) -> Result<()> {
+        let written = self.bars.suspend(|| {
             let mut stdout = io::stdout().lock();
             stdout.write_all(text)?;
             stdout.flush()
-        })
+        });
+        match written {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(ReaderGone.into()),
+            other => other.context("cannot write to standard output"),
+        }
     }
 
     /// A bar for a transfer of `bytes`.

@@ -12,11 +12,12 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use boswell_audio::Spectrogram;
+use boswell_model::language_name;
 use boswell_transcribe::{Event, Options, Transcriber};
 
 use crate::args::TranscribeArgs;
 use crate::load;
-use crate::screen::Screen;
+use crate::screen::{ReaderGone, Screen};
 use input::Input;
 use interrupt::Interrupt;
 use output::Sink;
@@ -45,7 +46,7 @@ pub(crate) fn run(args: &TranscribeArgs, screen: &Screen) -> Result<ExitCode> {
         }
         match work.transcribe(input, &stem) {
             Ok(()) => {}
-            Err(error) if crate::is_reader_gone(&error) => return Err(error),
+            Err(error) if error.is::<ReaderGone>() => return Err(error),
             Err(error) => {
                 tracing::error!("{error:#}");
                 n_failed += 1;
@@ -89,13 +90,17 @@ impl Work<'_> {
                 match event {
                     Event::Segment(segment) => broken = self.sink.segment(segment).err(),
                     Event::Progress { done_s, .. } => progress.transcribed(done_s),
+                    Event::Language { code, probability: Some(probability) } => {
+                        let name = language_name(code).unwrap_or(code);
+                        tracing::info!("detected language: {name} ({:.0} % sure)", probability * 100.0);
+                    }
                     Event::Language { .. } | Event::Step => {}
                 }
                 if broken.is_some() { ControlFlow::Break(()) } else { self.interrupt.flow() }
             })
             .with_context(|| format!("cannot transcribe {input}"))?;
         if let Some(error) = broken {
-            return Err(error.into());
+            return Err(error);
         }
         self.sink.finish(&transcript, stem)?;
         progress.finish(self.interrupt.is_requested());

@@ -43,5 +43,9 @@ fn mel_from_hz(hz: f64) -> f64 {
 }
 
 fn hz_from_mel(mel: f64) -> f64 {
-    if mel < LOG_FROM_MEL { mel * HZ_PER_MEL } else { LOG_FROM_HZ * ((mel - LOG_FROM_MEL) * log_step()).exp() }
+    if mel < LOG_FROM_MEL {
+        mel * HZ_PER_MEL
+    } else {
+        LOG_FROM_HZ * ((mel - LOG_FROM_MEL) * log_step()).exp()
+    }
 }

@@ -11,11 +11,11 @@ use super::{HOP_LENGTH, N_FFT, PADDING};
 /// Computes the logarithmic mel energies of single frames; owns the tables and the scratch space.
 pub(crate) struct FrameAnalysis {
     fft: Arc<dyn RealToComplex<f64>>,
-    window: Vec<f64>,          // [N_FFT]
-    bands: Vec<Band>,          // [n_mels]
-    weights: Vec<f32>,         // the bands' weights, one after another
-    windowed: Vec<f64>,        // [N_FFT]
-    spectrum: Vec<Complex64>,  // [N_FREQS]
+    window: Vec<f64>,         // [N_FFT]
+    bands: Vec<Band>,         // [n_mels]
+    weights: Vec<f32>,        // the bands' weights, one after another
+    windowed: Vec<f64>,       // [N_FFT]
+    spectrum: Vec<Complex64>, // [N_FREQS]
     scratch: Vec<Complex64>,
     power: [f32; N_FREQS],
 }
@@ -100,7 +100,12 @@ pub(crate) struct FrameStream {
 
 impl FrameStream {
     pub(crate) fn new(n_mels: usize) -> Self {
-        Self { analysis: FrameAnalysis::new(n_mels), pending: Vec::new(), frame: vec![0.0; n_mels], n_samples: 0 }
+        Self {
+            analysis: FrameAnalysis::new(n_mels),
+            pending: Vec::new(),
+            frame: vec![0.0; n_mels],
+            n_samples: 0,
+        }
     }
 
     /// Mel bands.

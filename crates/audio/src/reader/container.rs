@@ -75,7 +75,9 @@ fn by_magic(head: &[u8]) -> Option<Container> {
         {
             Some(Container::Wave)
         }
-        [b'F', b'O', b'R', b'M', ..] if form == Some(b"AIFF") || form == Some(b"AIFC") => Some(Container::Aiff),
+        [b'F', b'O', b'R', b'M', ..] if form == Some(b"AIFF") || form == Some(b"AIFC") => {
+            Some(Container::Aiff)
+        }
         [b'c', b'a', b'f', b'f', ..] => Some(Container::Caf),
         [b'f', b'L', b'a', b'C', ..] => Some(Container::Flac),
         [b'O', b'g', b'g', b'S', ..] => Some(Container::Ogg),
@@ -142,7 +144,9 @@ fn skip_id3v2(source: &mut dyn ReadSeek, len: u64) -> io::Result<u64> {
     let mut position = 0;
     loop {
         let tag = read_at(source, position, 10)?;
-        let &[b'I', b'D', b'3', major, _, flags, s0, s1, s2, s3] = tag.as_slice() else { return Ok(position) };
+        let &[b'I', b'D', b'3', major, _, flags, s0, s1, s2, s3] = tag.as_slice() else {
+            return Ok(position);
+        };
         if major == 0xff || (s0 | s1 | s2 | s3) & 0x80 != 0 {
             return Ok(position);
         }
@@ -203,8 +207,12 @@ mod tests {
 
     #[test]
     fn a_tag_before_the_container_is_skipped() {
-        let bytes = [b"ID3\x04\x00\x00\x00\x00\x01\x02".as_slice(), &[0; 130], b"fLaC\x00\x00\x00\x22"].concat();
-        assert_eq!(found(&bytes), Ok(Found { container: Container::Flac, start: 140, end: bytes.len() as u64 }));
+        let bytes =
+            [b"ID3\x04\x00\x00\x00\x00\x01\x02".as_slice(), &[0; 130], b"fLaC\x00\x00\x00\x22"].concat();
+        assert_eq!(
+            found(&bytes),
+            Ok(Found { container: Container::Flac, start: 140, end: bytes.len() as u64 })
+        );
     }
 
     #[test]

@@ -92,7 +92,9 @@ impl Codec {
                 None => OpusTrack::without_header(n_channels),
             });
             let track = track.map_err(|_| "Opus".to_owned())?;
-            return track.map(|track| Self::Opus(Box::new(track))).map_err(|reason| format!("Opus ({reason})"));
+            return track
+                .map(|track| Self::Opus(Box::new(track)))
+                .map_err(|reason| format!("Opus ({reason})"));
         }
         // The Ogg demuxer and the Vorbis decoder know best which samples of a packet are not to be heard;
         // for other codecs the reader's time line does.
@@ -217,12 +219,12 @@ mod tests {
     #[test]
     fn he_aac_is_decoded_as_the_lc_inside() {
         let cases: &[(&[u8], Option<&[u8]>)] = &[
-            (&[0x12, 0x10], Some(&[0x12, 0x10])),                         // LC 44.1 kHz stereo
+            (&[0x12, 0x10], Some(&[0x12, 0x10])), // LC 44.1 kHz stereo
             (&[0x12, 0x10, 0x56, 0xe5, 0xa5, 0x48], Some(&[0x12, 0x10])), // with an SBR hint behind
-            (&[0x2b, 0x92, 0x08, 0x00], Some(&[0x13, 0x90])),             // HE 22.05 to 44.1 kHz stereo
-            (&[0xeb, 0x8a, 0x08, 0x00], Some(&[0x13, 0x88])),             // HE v2, mono inside
-            (&[0x0a, 0x10], None),                                        // Main
-            (&[0x12, 0x00], None),                                        // channels given elsewhere
+            (&[0x2b, 0x92, 0x08, 0x00], Some(&[0x13, 0x90])), // HE 22.05 to 44.1 kHz stereo
+            (&[0xeb, 0x8a, 0x08, 0x00], Some(&[0x13, 0x88])), // HE v2, mono inside
+            (&[0x0a, 0x10], None),                // Main
+            (&[0x12, 0x00], None),                // channels given elsewhere
             (&[0x12], None),
         ];
         for (config, plain) in cases {

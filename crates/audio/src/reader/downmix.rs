@@ -77,7 +77,16 @@ pub(super) fn places(channels: &Channels) -> Option<Vec<Position>> {
 
 /// The places of channels in Vorbis' order, which Opus uses too.
 pub(super) fn vorbis_layout(n_channels: usize) -> Option<Vec<Position>> {
-    let places: &[&str] = &["C", "L R", "L C R", "L R BL BR", "L C R BL BR", "L C R BL BR F", "L C R SL SR BC F", "L C R SL SR BL BR F"];
+    let places: &[&str] = &[
+        "C",
+        "L R",
+        "L C R",
+        "L R BL BR",
+        "L C R BL BR",
+        "L C R BL BR F",
+        "L C R SL SR BC F",
+        "L C R SL SR BL BR F",
+    ];
     let place = |name| match name {
         "L" => Position::FRONT_LEFT,
         "R" => Position::FRONT_RIGHT,

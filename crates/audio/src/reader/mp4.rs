@@ -182,7 +182,9 @@ mod tests {
 
     #[test]
     fn an_edit_list_names_the_part_to_be_heard() {
-        let entry = |duration: u32, time: i32| [&duration.to_be_bytes()[..], &time.to_be_bytes(), &[0, 1, 0, 0]].concat();
+        let entry = |duration: u32, time: i32| {
+            [&duration.to_be_bytes()[..], &time.to_be_bytes(), &[0, 1, 0, 0]].concat()
+        };
         let list = |entries: &[Vec<u8>]| {
             [&[0; 4][..], &(entries.len() as u32).to_be_bytes(), &entries.concat()].concat()
         };

@@ -11,14 +11,14 @@ use symphonia::default::formats::{
     AdtsReader, AiffReader, CafReader, FlacReader, IsoMp4Reader, MkvReader, MpaReader, OggReader, WavReader,
 };
 
+use super::chunks::{Chunks, format_name};
 use super::container::{Container, Found, recognise};
 use super::decode::TrackDecoder;
 use super::guard::guard;
-use super::matroska::MatroskaTrack;
+use super::matroska::{Matroska, MatroskaTrack, next_cluster};
 use super::mp4::{Edit, Mp4Track};
-use super::source::{Region, Source, read_at};
-use super::wave::{Wave, format_name};
-use super::{matroska, mp4, sync};
+use super::source::{Region, SharedSource, Source, read_at};
+use super::{mp4, sync};
 use crate::Error;
 
 /// A demuxer, and what we know of the file beyond what it says.
@@ -26,7 +26,9 @@ pub(super) struct Opened {
     pub(super) demuxer: Box<dyn FormatReader>,
     pub(super) container: Container,
     mp4_tracks: Vec<Mp4Track>,
-    matroska_tracks: Vec<MatroskaTrack>,
+    matroska: Matroska,
+    source: SharedSource,
+    found: Found,
     wave_s: Option<f64>,
     /// Whether the header promises more than there is.
     pub(super) is_truncated: bool,
@@ -54,6 +56,9 @@ pub(super) struct Trim {
     pub(super) padding_s: f64,
 }
 
+/// Bytes that a demuxer reads before it needs them, at most.
+const READ_AHEAD: u64 = 1 << 16;
+
 /// Samples with which AAC begins whatever encoder made it: a decoder adds each block's halves to its
 /// neighbours', and the first one has none. ADTS has no place to say how many more an encoder added.
 const AAC_PRIMING: u64 = 1024;
@@ -68,39 +73,74 @@ impl Opened {
         let found = recognise(&mut source, len).map_err(read_error)?;
         let mut found = found.map_err(|found| Error::NotAudio { name: name.to_owned(), found })?;
         let (mut header, mut wave_s, mut is_truncated) = (Vec::new(), None, false);
-        if let Container::Wave | Container::Wave64 = found.container {
-            let wave = Wave::read(&mut source, found.container, found.start, found.end).map_err(read_error)?;
-            let wave = wave.map_err(|reason| damaged(name, found.container, &reason))?;
-            (wave_s, is_truncated) = (wave.duration_s(), wave.is_truncated);
-            (found.start, found.end) = (wave.data.start, wave.data.end);
-            match stream_in_wave(name, &wave)? {
-                None => header = wave.plain_header(),
+        if let Container::Wave | Container::Wave64 | Container::Aiff = found.container {
+            let chunks = Chunks::read(&mut source, found.container, found.start, found.end);
+            let chunks =
+                chunks.map_err(read_error)?.map_err(|reason| damaged(name, found.container, &reason))?;
+            is_truncated = chunks.is_truncated;
+            (found.start, found.end) = (chunks.data.start, chunks.data.end);
+            match stream_in_wave(name, found.container, &chunks)? {
+                None => header = chunks.plain_header(),
                 Some(container) => {
                     let stream = sync::find(&mut source, found.start, found.end).map_err(read_error)?;
                     let stream = stream.filter(|(found, _)| *found == container);
-                    let (_, start) = stream.ok_or_else(|| damaged(name, container, "no frames in the WAV file"))?;
-                    (found.container, found.start, wave_s) = (container, start, None);
+                    let (_, start) =
+                        stream.ok_or_else(|| damaged(name, container, "no frames in the WAV file"))?;
+                    (found.container, found.start) = (container, start);
                 }
             }
+            wave_s = chunks.duration_s().filter(|_| found.container != Container::Aiff && !header.is_empty());
         }
-        let (mut mp4_tracks, mut matroska_tracks) = (Vec::new(), Vec::new());
+        let (mut mp4_tracks, mut matroska) = (Vec::new(), Matroska::default());
         match found.container {
             Container::Mp4 => {
                 mp4_tracks = mp4::tracks(&mut source, found.start, found.end).map_err(read_error)?;
             }
             Container::Matroska => {
-                matroska_tracks = matroska::tracks(&mut source, found.start, found.end).map_err(read_error)?;
+                matroska = Matroska::read(&mut source, found.start, found.end).map_err(read_error)?;
+            }
+            Container::Ogg => {
+                let page = read_at(&mut source, found.start, 64).map_err(read_error)?;
+                if let Some(codec) = other_codec_in_ogg(&page) {
+                    return Err(Error::Codec { name: name.to_owned(), codec: codec.to_owned() });
+                }
             }
             _ => {}
         }
-        let container = found.container;
-        if container == Container::Ogg
-            && let Some(codec) = other_codec_in_ogg(&read_at(&mut source, found.start, 64).map_err(read_error)?)
-        {
-            return Err(Error::Codec { name: name.to_owned(), codec: codec.to_owned() });
+        // The demuxer refuses a segment that is larger than the file, but not one of unknown size.
+        if let Some(first_cluster) = matroska.first_cluster.filter(|_| matroska.is_truncated) {
+            (header, found.start, is_truncated) = (matroska.preamble.clone(), first_cluster, true);
         }
-        let demuxer = open_demuxer(name, source, header, &found)?;
-        Ok(Self { demuxer, container, mp4_tracks, matroska_tracks, wave_s, is_truncated })
+        let source = SharedSource::new(source);
+        let demuxer = open_demuxer(name, source.clone(), header, &found)?;
+        let container = found.container;
+        Ok(Self { demuxer, container, mp4_tracks, matroska, source, found, wave_s, is_truncated })
+    }
+
+    /// Goes on behind damage at which the demuxer got lost: at the next cluster of a Matroska file.
+    ///
+    /// Returns whether there is one. It may lie before what was read already.
+    pub(super) fn resume(&mut self, name: &str) -> Result<bool, Error> {
+        if self.container != Container::Matroska || self.matroska.preamble.is_empty() {
+            return Ok(false);
+        }
+        // The demuxer reads ahead, so that the damage lies before the point that was reached.
+        let from = self.source.reached().saturating_sub(READ_AHEAD).max(self.found.start + 1);
+        let cluster = self.source.with(|source| next_cluster(source, from, self.found.end));
+        let cluster = cluster.map_err(|source| Error::Read { name: name.to_owned(), source })?;
+        let Some(cluster) = cluster else { return Ok(false) };
+        self.found.start = cluster;
+        let header = self.matroska.preamble.clone();
+        match open_demuxer(name, self.source.clone(), header, &self.found) {
+            Ok(demuxer) => self.demuxer = demuxer,
+            Err(_) => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    /// Whether the demuxer stopped before it had read everything.
+    pub(super) fn stopped_early(&self) -> bool {
+        self.source.reached().saturating_add(READ_AHEAD) < self.found.end
     }
 
     /// Chooses the track that is heard: the default one, or the first one, that can be decoded.
@@ -135,18 +175,20 @@ impl Opened {
     }
 
     fn matroska_track(&self, id: u32) -> Option<&MatroskaTrack> {
-        self.matroska_tracks.iter().find(|track| track.number == u64::from(id))
+        self.matroska.tracks.iter().find(|track| track.number == u64::from(id))
     }
 
     fn heard(&mut self, track: &Track, decoder: TrackDecoder) -> Heard {
         let mut trim = Trim { n_start: decoder.pre_skip(), ..Trim::default() };
         match self.container {
             Container::Mp4 => {
-                let edit = self.mp4_tracks.iter().find(|other| other.id == track.id).and_then(|track| track.edit);
+                let edit =
+                    self.mp4_tracks.iter().find(|other| other.id == track.id).and_then(|track| track.edit);
                 trim.edit = edit.or_else(|| self.itunes_edit(track));
             }
             Container::Matroska => {
-                trim.padding_s = self.matroska_track(track.id).map_or(0.0, |track| track.end_padding_ns as f64 / 1e9);
+                trim.padding_s =
+                    self.matroska_track(track.id).map_or(0.0, |track| track.end_padding_ns as f64 / 1e9);
             }
             Container::Adts => trim.n_start = AAC_PRIMING,
             Container::Mpeg | Container::Caf => {
@@ -203,8 +245,10 @@ impl Opened {
 
     /// The codec as an MP4 file names it, of a track or of the first one that sounds like audio.
     fn mp4_codec(&self, track: Option<u32>) -> Option<String> {
-        const AUDIO: &[&[u8; 4]] =
-            &[b"samr", b"sawb", b"ec-3", b"ac-3", b"ac-4", b"dtsc", b"dtse", b"mlpa", b"QDM2", b"agsm", b"ima4", b"sqcp"];
+        const AUDIO: &[&[u8; 4]] = &[
+            b"samr", b"sawb", b"ec-3", b"ac-3", b"ac-4", b"dtsc", b"dtse", b"mlpa", b"QDM2", b"agsm",
+            b"ima4", b"sqcp",
+        ];
         let name = self.mp4_tracks.iter().find_map(|other| match track {
             Some(track) => other.codec.filter(|_| other.id == track),
             None => other.codec.filter(|codec| AUDIO.contains(&codec)),
@@ -217,8 +261,11 @@ impl Opened {
 }
 
 /// Which bare stream a WAV file holds instead of samples, if it does.
-fn stream_in_wave(name: &str, wave: &Wave) -> Result<Option<Container>, Error> {
-    match wave.format_tag() {
+fn stream_in_wave(name: &str, container: Container, chunks: &Chunks) -> Result<Option<Container>, Error> {
+    if container == Container::Aiff {
+        return Ok(None);
+    }
+    match chunks.format_tag() {
         Some(0x0001..=0x0003 | 0x0006 | 0x0007 | 0x0011) => Ok(None),
         Some(0x0050 | 0x0055) => Ok(Some(Container::Mpeg)),
         Some(0x1600) => Ok(Some(Container::Adts)),
@@ -237,7 +284,7 @@ fn other_codec_in_ogg(page: &[u8]) -> Option<&'static str> {
 
 fn open_demuxer(
     name: &str,
-    source: Source,
+    source: SharedSource,
     header: Vec<u8>,
     found: &Found,
 ) -> Result<Box<dyn FormatReader>, Error> {

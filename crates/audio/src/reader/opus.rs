@@ -2,7 +2,7 @@
 
 mod packets;
 
-use opus_decoder::OpusDecoder;
+use opus_pure::OpusDecoder;
 
 use self::packets::{MAX_SAMPLES, split_first};
 use super::downmix::{LayoutWeights, vorbis_layout};
@@ -33,12 +33,15 @@ impl OpusTrack {
     /// The error says what is wrong with the header.
     pub(super) fn new(header: &[u8]) -> Result<Self, String> {
         let header = header.strip_prefix(b"OpusHead").unwrap_or(header);
-        let &[_version, n_channels, skip_0, skip_1, _, _, _, _, gain_0, gain_1, family, ref table @ ..] = header
+        let &[_version, n_channels, skip_0, skip_1, _, _, _, _, gain_0, gain_1, family, ref table @ ..] =
+            header
         else {
             return Err(format!("the Opus header has {} bytes, expected at least 11", header.len()));
         };
         let (n_streams, n_coupled, mapping) = match (family, table) {
-            (0, _) if (1..=2).contains(&n_channels) => (1, n_channels - 1, &[0, 1][..usize::from(n_channels)]),
+            (0, _) if (1..=2).contains(&n_channels) => {
+                (1, n_channels - 1, &[0, 1][..usize::from(n_channels)])
+            }
             (1.., &[n_streams, n_coupled, ref mapping @ ..]) if mapping.len() >= usize::from(n_channels) => {
                 (n_streams, n_coupled, &mapping[..usize::from(n_channels)])
             }
@@ -46,13 +49,16 @@ impl OpusTrack {
         };
         let channel_of = |slot: u8| match slot {
             255 => Some(None),
-            slot if u16::from(slot) < 2 * u16::from(n_coupled) => Some(Some((usize::from(slot / 2), usize::from(slot % 2)))),
+            slot if u16::from(slot) < 2 * u16::from(n_coupled) => {
+                Some(Some((usize::from(slot / 2), usize::from(slot % 2))))
+            }
             slot => Some(Some((usize::from(slot - n_coupled), 0))).filter(|_| slot - n_coupled < n_streams),
         };
         let channels: Option<Vec<_>> = mapping.iter().map(|&slot| channel_of(slot)).collect();
         let channels = channels.filter(|channels| !channels.is_empty() && n_coupled <= n_streams.min(127));
         let channels = channels.ok_or_else(|| format!("the Opus header maps {n_streams} streams wrongly"))?;
-        let streams: Result<_, _> = (0..n_streams).map(|i| Stream::new(if i < n_coupled { 2 } else { 1 })).collect();
+        let streams: Result<_, _> =
+            (0..n_streams).map(|i| Stream::new(if i < n_coupled { 2 } else { 1 })).collect();
         let weights = match family {
             0 | 1 => LayoutWeights::new(vorbis_layout(channels.len()), channels.len()),
             // Ambisonics: the first channel is what a microphone that hears all directions alike records.
@@ -89,7 +95,8 @@ impl OpusTrack {
         for (stream_idx, stream) in self.streams.iter_mut().enumerate() {
             let mut own = rest;
             if stream_idx + 1 < n_streams && !packet.is_empty() {
-                rest = split_first(rest, &mut self.plain).ok_or("opus: the streams do not fit into the packet")?;
+                rest = split_first(rest, &mut self.plain)
+                    .ok_or("opus: the streams do not fit into the packet")?;
                 own = &self.plain;
             }
             let n_decoded = stream.decode(own)?;
@@ -123,13 +130,14 @@ impl OpusTrack {
 
 impl Stream {
     fn new(n_channels: usize) -> Result<Self, String> {
-        let decoder = OpusDecoder::new(RATE, n_channels).map_err(|error| error.to_string())?;
+        let decoder = OpusDecoder::new(RATE as i32, n_channels).map_err(|error| error.to_string())?;
         Ok(Self { decoder, n_channels, samples: vec![0.0; MAX_SAMPLES * n_channels] })
     }
 
     /// Decodes a plain packet into `samples`; gives their number per channel.
     fn decode(&mut self, packet: &[u8]) -> Result<usize, String> {
-        self.decoder.decode_float(packet, &mut self.samples, false).map_err(|error| format!("opus: {error}"))
+        let n_wanted = if packet.is_empty() { self.decoder.last_packet_duration() } else { MAX_SAMPLES };
+        self.decoder.decode(packet, n_wanted, &mut self.samples).map_err(|error| format!("opus: {error}"))
     }
 }
 

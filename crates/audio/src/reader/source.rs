@@ -2,6 +2,8 @@
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use symphonia::core::io::MediaSource;
 
@@ -55,18 +57,42 @@ pub(super) fn read_at(source: &mut dyn ReadSeek, position: u64, n_bytes: usize) 
     Ok(bytes)
 }
 
+/// A source that is read by one demuxer after another.
+#[derive(Clone)]
+pub(super) struct SharedSource {
+    source: Arc<Mutex<Source>>,
+    reached: Arc<AtomicU64>, // where the last reading of a region ended
+}
+
+impl SharedSource {
+    pub(super) fn new(source: Source) -> Self {
+        Self { source: Arc::new(Mutex::new(source)), reached: Arc::default() }
+    }
+
+    /// Uses the source for a moment.
+    pub(super) fn with<T>(&self, f: impl FnOnce(&mut dyn ReadSeek) -> T) -> T {
+        // Each use begins with a seek, so that nothing is left behind by a thread that panicked.
+        f(&mut *self.source.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Where in the source the last reading of a region ended.
+    pub(super) fn reached(&self) -> u64 {
+        self.reached.load(Ordering::Relaxed)
+    }
+}
+
 /// A part of a source that a demuxer takes for the whole file, with a header of our own before it.
 pub(super) struct Region {
-    source: Source,
+    source: SharedSource,
     header: Vec<u8>,
-    start: u64, // in the source
-    end: u64,   // in the source
+    start: u64,    // in the source
+    end: u64,      // in the source
     position: u64, // in the region
 }
 
 impl Region {
     /// The bytes from `start` to `end` of a source, after `header`.
-    pub(super) fn new(source: Source, header: Vec<u8>, start: u64, end: u64) -> Self {
+    pub(super) fn new(source: SharedSource, header: Vec<u8>, start: u64, end: u64) -> Self {
         Self { source, header, start, end: end.max(start), position: 0 }
     }
 
@@ -84,8 +110,13 @@ impl Read for Region {
         } else {
             let n_left = self.len().saturating_sub(self.position);
             let n_wanted = n_left.min(out.len() as u64) as usize;
-            self.source.seek(SeekFrom::Start(self.start + (self.position - n_header)))?;
-            self.source.read(&mut out[..n_wanted])?
+            let from = self.start + (self.position - n_header);
+            let n_read = self.source.with(|source| {
+                source.seek(SeekFrom::Start(from))?;
+                source.read(&mut out[..n_wanted])
+            })?;
+            self.source.reached.store(from + n_read as u64, Ordering::Relaxed);
+            n_read
         };
         self.position += n_read as u64;
         Ok(n_read)

@@ -15,11 +15,7 @@ const SEARCH_BYTES: usize = 1 << 20;
 const N_FRAMES: usize = 4;
 
 /// Finds the first frame of a stream between `start` and `end`.
-pub(super) fn find(
-    source: &mut dyn ReadSeek,
-    start: u64,
-    end: u64,
-) -> io::Result<Option<(Container, u64)>> {
+pub(super) fn find(source: &mut dyn ReadSeek, start: u64, end: u64) -> io::Result<Option<(Container, u64)>> {
     let n_bytes = (end - start).min(SEARCH_BYTES as u64) as usize;
     let bytes = read_at(source, start, n_bytes)?;
     let reaches_end = n_bytes as u64 == end - start;

@@ -1,3 +1,6 @@
+use std::io::Cursor;
+
+use proptest::prelude::*;
 use serde_json::Value;
 
 use super::*;
@@ -69,7 +72,7 @@ const FIXTURES: &[(&str, usize, f64, f64)] = &[
     ("opus.webm", 9600, 30.0, 1.0),
     ("opus.mp4", 9600, 30.0, 1.0),
     ("opus_short.opus", 9600, 15.0, 1.0),
-    ("opus51.opus", 9600, 15.0, CENTRE),
+    ("opus51.opus", 9600, 20.0, CENTRE),
     ("flac.flac", 9600, 80.0, 1.0),
     ("flac.ogg", 9600, 80.0, 1.0),
     ("flac.mkv", 9600, 80.0, 1.0),
@@ -80,8 +83,8 @@ const FIXTURES: &[(&str, usize, f64, f64)] = &[
     ("f32.w64", 9600, 80.0, 1.0),
     ("s16.rf64.wav", 9600, 80.0, 1.0),
     ("s24_extensible.wav", 9600, 80.0, STEREO),
-    ("ima.wav", 10_205, 15.0, 1.0),
-    ("ms.wav", 10_180, 15.0, 1.0),
+    ("ima.wav", 10_205, 14.0, 1.0),
+    ("ms.wav", 10_180, 14.0, 1.0),
     ("ac3_and_opus.mkv", 9600, 30.0, 1.0),
 ];
 
@@ -124,7 +127,7 @@ fn containers_and_codecs_give_the_tone_back_in_time() {
         };
         let (found_db, found_gain) = tone_db(&waveform);
         println!("{name}: {} samples, {found_db:.1} dB, gain {found_gain:.3}", waveform.len());
-        if waveform.len() != n_samples || found_db < db || (found_gain / gain - 1.0).abs() > 0.05 {
+        if waveform.len() != n_samples || found_db < db || (found_gain / gain - 1.0).abs() > 0.06 {
             let (_, lag) = snr_db(&rounded(&tone(n_samples)), &rounded(&waveform));
             failures.push(format!(
                 "{name}: {} samples, {found_db:.1} dB, gain {found_gain:.3}, delay {lag}",
@@ -160,8 +163,152 @@ fn what_cannot_be_read_is_named() {
         assert!(message.contains(expected) && message.contains(name) && !message.contains('\n'), "{message}");
     }
     for bytes in [&b""[..], b"RIF", b"RIFF\0\0\0\0WAVE", b"OggS", b"fLaC", b"\x1a\x45\xdf\xa3", b"caff"] {
-        let error = AudioReader::from_reader(std::io::Cursor::new(bytes)).unwrap_err();
+        let error = AudioReader::from_reader(Cursor::new(bytes)).unwrap_err();
         assert!(error.to_string().starts_with("the recording is"), "{error}");
+    }
+}
+
+#[test]
+fn a_stream_that_cannot_seek_gives_the_same() {
+    let bytes = std::fs::read(fixture("aac.m4a")).unwrap();
+    let waveform = golden::decode(&mut AudioReader::from_stream(&bytes[..]).unwrap()).unwrap();
+    assert!(waveform == read("aac.m4a").unwrap());
+}
+
+#[test]
+fn lengths_are_known_before_decoding() {
+    for &(name, n_samples, ..) in FIXTURES {
+        let hint = AudioReader::open(&fixture(name)).unwrap().duration_hint();
+        // Streams without a header are estimated; Ogg and Matroska count what is cut at the ends, and some CAF
+        // files whole packets.
+        let tolerance_s = if name == "aac.aac" || name == "alac.caf" { 0.2 } else { 0.03 };
+        let duration_s = n_samples as f64 / 16_000.0;
+        assert!(hint.is_some_and(|hint| (hint - duration_s).abs() < tolerance_s), "{name}: {hint:?}");
+    }
+}
+
+#[test]
+fn samples_that_are_no_numbers_become_silence() {
+    let samples = [0.5, f32::NAN, f32::INFINITY, -0.5, 3.0, f32::NEG_INFINITY, 1e38];
+    let header =
+        b"RIFF\xff\xff\xff\xffWAVEfmt \x10\0\0\0\x03\0\x01\0\x80\x3e\0\0\0\xfa\0\0\x04\0\x20\0data\x1c\0\0\0";
+    let bytes = [&header[..], &samples.map(f32::to_le_bytes).concat()].concat();
+    let waveform = golden::decode(&mut AudioReader::from_reader(Cursor::new(bytes)).unwrap()).unwrap();
+    assert_eq!(waveform, [0.5, 0.0, 0.0, -0.5, 1.0, 0.0, 1.0]);
+}
+
+/// Files whose middle is damaged, of 0.6 s (the WebM of 6 s), and by how many samples the end may move: nothing tells how many frames an
+/// MPEG or ADTS stream lost.
+const DAMAGEABLE: &[(&str, usize)] = &[
+    ("tone.mp3", 1600),
+    ("aac.aac", 1600),
+    ("aac.m4a", 0),
+    ("flac.flac", 0),
+    ("long.webm", 32),
+];
+
+#[test]
+fn damage_in_the_middle_does_not_move_the_rest() {
+    for &(name, tolerance) in DAMAGEABLE {
+        let whole = read(name).unwrap();
+        let mut bytes = std::fs::read(fixture(name)).unwrap();
+        let middle = bytes.len() * 60 / 100..bytes.len() * 64 / 100;
+        bytes[middle].iter_mut().enumerate().for_each(|(i, byte)| *byte = (i * 37 % 251) as u8);
+        let damaged = golden::decode(&mut AudioReader::from_reader(Cursor::new(bytes)).unwrap()).unwrap();
+        assert!(whole.len().abs_diff(damaged.len()) <= tolerance, "{name}: {} samples", damaged.len());
+        // The last 0.1 s is heard as before, from where it now is.
+        let (a, b) = (&whole[whole.len() - 1600..], &damaged[damaged.len() - 1600..]);
+        let (snr, lag) =
+            snr_db(&rounded(&whole[whole.len() - 3200..]), &rounded(&damaged[damaged.len() - 3200..]));
+        println!("{name}: {} of {} samples, {snr:.1} dB at {lag}", damaged.len(), whole.len());
+        match tolerance {
+            0 => assert!(golden::max_difference(a, b) < 0.05, "{name}: {snr:.1} dB at {lag}"),
+            // Matroska counts milliseconds.
+            32 => assert!(snr > 30.0 && lag == 0, "{name}: {snr:.1} dB at {lag}"),
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn what_is_left_of_a_cut_file_is_heard() {
+    for name in [
+        "tone.mp3",
+        "aac.aac",
+        "vorbis.ogg",
+        "opus.opus",
+        "opus.webm",
+        "flac.flac",
+        "sowt.aiff",
+        "s16.rf64.wav",
+        "f32.w64",
+    ] {
+        let whole = read(name).unwrap();
+        let mut bytes = std::fs::read(fixture(name)).unwrap();
+        bytes.truncate(bytes.len() * 85 / 100);
+        let cut =
+            AudioReader::from_reader(Cursor::new(bytes)).and_then(|mut reader| golden::decode(&mut reader));
+        let cut = cut.unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert!(
+            cut.len() > whole.len() / 4 && cut.len() < whole.len() * 97 / 100,
+            "{name}: {} samples",
+            cut.len()
+        );
+        let n_same = cut.len() - 1600;
+        assert!(golden::max_difference(&cut[..n_same], &whole[..n_same]) < 1e-3, "{name}");
+    }
+}
+
+/// Decodes bytes, and checks what comes out; to hear an hour of silence from a header is fine, to wait for it
+/// is not.
+fn decode_hostile(bytes: Vec<u8>) {
+    let Ok(mut reader) = AudioReader::from_reader(Cursor::new(bytes)) else { return };
+    let (mut chunk, mut n_samples) = (Vec::new(), 0);
+    while n_samples < 1_000_000 && matches!(reader.next_chunk(&mut chunk), Ok(true)) {
+        assert!(chunk.iter().all(|sample| (-1.0..=1.0).contains(sample)));
+        n_samples += chunk.len();
+    }
+}
+
+fn hostile_cases() -> ProptestConfig {
+    ProptestConfig {
+        failure_persistence: None,
+        ..ProptestConfig::with_cases(
+            std::env::var("PROPTEST_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(200),
+        )
+    }
+}
+
+proptest! {
+    #![proptest_config(hostile_cases())]
+
+    #[test]
+    fn no_bytes_make_the_reader_panic(mut bytes in prop::collection::vec(any::<u8>(), 0..3000), magic in 0..9usize) {
+        let magic = [
+            &b""[..], b"RIFF\xff\xff\xff\xffWAVE", b"FORM\0\0\x01\0AIFF", b"caff\0\x01\0\0", b"fLaC\0\0\0\x22",
+            b"OggS\0\x02", b"\x1a\x45\xdf\xa3", b"\0\0\0\x14ftypM4A ", b"\xff\xfb\x90\x64",
+        ][magic];
+        bytes.splice(0..magic.len().min(bytes.len()), magic.iter().copied());
+        decode_hostile(bytes);
+    }
+
+    #[test]
+    fn no_change_to_a_recording_makes_the_reader_panic(
+        file in 0..FIXTURES.len() + UNTRIMMED.len(),
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<bool>(), any::<u8>()), 1..12),
+        cut in prop::option::weighted(0.2, any::<prop::sample::Index>()),
+    ) {
+        let name = FIXTURES.get(file).map_or_else(|| UNTRIMMED[file - FIXTURES.len()].0, |fixture| fixture.0);
+        let mut bytes = std::fs::read(fixture(name)).unwrap();
+        for (place, is_in_header, value) in changes {
+            let n_places = if is_in_header { bytes.len().min(600) } else { bytes.len() };
+            let place = place.index(n_places);
+            bytes[place] = value;
+        }
+        if let Some(cut) = cut {
+            bytes.truncate(cut.index(bytes.len()));
+        }
+        decode_hostile(bytes);
     }
 }
 
@@ -188,7 +335,8 @@ fn odd_files_decode_as_well_as_with_ffmpeg() {
                 continue;
             }
         };
-        let (snr, lag) = if waveform.len() > 8000 { snr_db(&reference, &rounded(&waveform)) } else { (0.0, 0) };
+        let (snr, lag) =
+            if waveform.len() > 8000 { snr_db(&reference, &rounded(&waveform)) } else { (0.0, 0) };
         let wanted_snr = row["snr_db"].as_f64();
         let n_wanted = row["frames_16k_mono_ffmpeg"].as_i64().unwrap();
         println!(
@@ -196,7 +344,13 @@ fn odd_files_decode_as_well_as_with_ffmpeg() {
             waveform.len()
         );
         // AAC is cut more closely than by ffmpeg, which keeps the last block and, of ADTS, the first one.
-        let n_wanted = if name.starts_with("aac.") { 51_200 } else if name.starts_with("aac_") { 51_270 } else { n_wanted };
+        let n_wanted = if name.starts_with("aac.") {
+            51_200
+        } else if name.starts_with("aac_") {
+            51_270
+        } else {
+            n_wanted
+        };
         // ffmpeg made the files of higher rates too, and its filter lets through around 8 kHz what it let through
         // before. Its Opus decoder is its own; libopus gives what ours gives, 60 us later and 2.1 dB below.
         let is_upsampled = row["sample_rate"].as_u64().is_some_and(|rate| rate > 16_000);

@@ -2,9 +2,6 @@
 
 use std::ops::Range;
 
-/// Gaps shorter than this are the container's rounding or a recorder's jitter.
-const MIN_GAP_S: f64 = 0.1;
-
 /// A gap longer than this is a clock that was set, not a loss.
 const MAX_GAP_S: f64 = 3600.0;
 
@@ -12,11 +9,12 @@ const MAX_GAP_S: f64 = 3600.0;
 #[derive(Debug)]
 pub(super) struct Timeline {
     rate: f64,
-    position: u64,          // samples decoded or filled in so far
-    cuts: Vec<Range<u64>>,  // in order
-    n_padding: usize,       // samples to drop at the end
-    held: Vec<f32>,         // the last `n_padding` samples so far
-    origin_s: Option<f64>,  // the first packet's time
+    position: u64,         // samples decoded or filled in so far
+    cuts: Vec<Range<u64>>, // in order
+    n_padding: usize,      // samples to drop at the end
+    held: Vec<f32>,        // the last `n_padding` samples so far
+    min_gap_s: f64,
+    origin_s: Option<f64>, // the first packet's time
 }
 
 impl Timeline {
@@ -24,8 +22,17 @@ impl Timeline {
     ///
     /// - `cuts`: what is not to be heard, in order.
     /// - `n_padding`: samples that are not to be heard before the end, wherever that is.
-    pub(super) fn new(rate: u32, cuts: Vec<Range<u64>>, n_padding: usize) -> Self {
-        Self { rate: f64::from(rate), position: 0, cuts, n_padding, held: Vec::new(), origin_s: None }
+    /// - `min_gap_s`: shorter gaps are the container's rounding or a recorder's jitter.
+    pub(super) fn new(rate: u32, cuts: Vec<Range<u64>>, n_padding: usize, min_gap_s: f64) -> Self {
+        Self {
+            rate: f64::from(rate),
+            position: 0,
+            cuts,
+            n_padding,
+            held: Vec::new(),
+            min_gap_s,
+            origin_s: None,
+        }
     }
 
     /// Tells how many samples are missing before a packet that claims to begin at `time_s`.
@@ -36,7 +43,7 @@ impl Timeline {
         if gap_s.abs() > MAX_GAP_S {
             self.origin_s = Some(time_s - here_s);
         }
-        if (MIN_GAP_S..=MAX_GAP_S).contains(&gap_s) { (gap_s * self.rate).round() as u64 } else { 0 }
+        if (self.min_gap_s..=MAX_GAP_S).contains(&gap_s) { (gap_s * self.rate).round() as u64 } else { 0 }
     }
 
     /// Takes decoded samples and appends those that are to be heard to `out`.
@@ -74,9 +81,12 @@ impl Timeline {
 mod tests {
     use super::*;
 
+    /// Cuts, padding, and what is heard of the samples 0 to 19.
+    type Case = (Vec<Range<u64>>, usize, Vec<f32>);
+
     fn heard(cuts: &[Range<u64>], n_padding: usize, chunk: usize) -> Vec<f32> {
         let samples: Vec<f32> = (0..20).map(|i| i as f32).collect();
-        let mut timeline = Timeline::new(10, cuts.to_vec(), n_padding);
+        let mut timeline = Timeline::new(10, cuts.to_vec(), n_padding, 0.1);
         let mut out = Vec::new();
         samples.chunks(chunk).for_each(|chunk| timeline.push(chunk, &mut out));
         out
@@ -84,13 +94,15 @@ mod tests {
 
     #[test]
     fn cuts_and_padding_do_not_depend_on_the_chunks() {
-        let cases: &[(&[Range<u64>], usize, Vec<f32>)] = &[
-            (&[], 0, (0..20).map(|i| i as f32).collect()),
-            (&[0..3, 18..20], 0, (3..18).map(|i| i as f32).collect()),
-            (&[0..3, 5..u64::MAX], 0, vec![3.0, 4.0]),
-            (&[0..15], 3, vec![15.0, 16.0]),
-            (&[0..19], 3, vec![]),
-            (&[0..30], 0, vec![]),
+        let cut = |start, end| std::iter::once(start..end).collect();
+        let upto = |range: Range<u8>| range.map(f32::from).collect();
+        let cases: &[Case] = &[
+            (vec![], 0, upto(0..20)),
+            (vec![0..3, 18..20], 0, upto(3..18)),
+            (vec![0..3, 5..u64::MAX], 0, upto(3..5)),
+            (cut(0, 15), 3, upto(15..17)),
+            (cut(0, 19), 3, vec![]),
+            (cut(0, 30), 0, vec![]),
         ];
         for (cuts, n_padding, expected) in cases {
             for chunk in [1, 2, 7, 20] {
@@ -101,7 +113,7 @@ mod tests {
 
     #[test]
     fn gaps_are_measured_from_the_first_packet() {
-        let mut timeline = Timeline::new(1000, vec![], 0);
+        let mut timeline = Timeline::new(1000, vec![], 0, 0.1);
         assert_eq!(timeline.gap_before(5.0), 0);
         timeline.push(&[0.0; 500], &mut Vec::new());
         assert_eq!(timeline.gap_before(5.55), 0); // jitter
@@ -113,7 +125,7 @@ mod tests {
 
     #[test]
     fn a_cut_to_the_end_ends_the_recording() {
-        let mut timeline = Timeline::new(1000, vec![0..10, 100..u64::MAX], 0);
+        let mut timeline = Timeline::new(1000, vec![0..10, 100..u64::MAX], 0, 0.1);
         timeline.push(&[0.0; 99], &mut Vec::new());
         assert!(!timeline.is_over());
         timeline.push(&[0.0; 1], &mut Vec::new());

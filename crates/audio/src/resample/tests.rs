@@ -9,7 +9,9 @@ fn resample(samples: &[f32], rate: u32, chunk: usize) -> Vec<f32> {
 }
 
 fn sine(rate: u32, hz: f64, n_samples: usize) -> Vec<f32> {
-    (0..n_samples).map(|i| (std::f64::consts::TAU * hz * i as f64 / f64::from(rate)).sin() as f32 * 0.5).collect()
+    (0..n_samples)
+        .map(|i| (std::f64::consts::TAU * hz * i as f64 / f64::from(rate)).sin() as f32 * 0.5)
+        .collect()
 }
 
 /// Without the first and last 50 ms, where a filter meets the edges.

@@ -1,7 +1,6 @@
 //! The models that have a name of their own, and where they are on the hub.
 
-/// The model inside the program.
-pub(crate) const BUILT_IN: &str = "digits.en";
+use crate::built_in;
 
 /// A model with a short name.
 #[derive(Debug)]
@@ -77,7 +76,7 @@ pub(crate) fn nearest(name: &str) -> Option<&'static str> {
 /// All names and aliases, the built-in model's first.
 pub(crate) fn names() -> impl Iterator<Item = &'static str> {
     let hub = KNOWN.iter().flat_map(|known| [Some(known.name), known.alias]).flatten();
-    std::iter::once(BUILT_IN).chain(hub)
+    std::iter::once(built_in::NAME).chain(hub)
 }
 
 /// Whether `text` has the form of a repository on the hub: `organisation/name`.

@@ -271,6 +271,7 @@ impl<'a> Download<'a> {
             download.restart()?;
         }
         download.show();
+        bar.reset_eta(); // what was there already says nothing about the speed
         Ok(download)
     }
 

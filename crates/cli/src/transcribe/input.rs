@@ -51,14 +51,16 @@ impl fmt::Display for Input {
 /// # Errors
 /// If nothing is named and nothing piped in, or standard input is named twice.
 pub(super) fn inputs(files: &[PathBuf]) -> Result<Vec<Input>> {
-    if files.is_empty() {
-        if io::stdin().is_terminal() {
-            usage!("no recording is named: expected one or more files, or `-` for standard input");
-        }
-        return Ok(vec![Input::StandardInput]);
-    }
-    if files.iter().filter(|file| is_dash(file)).count() > 1 {
+    let n_dashes = files.iter().filter(|file| is_dash(file)).count();
+    if n_dashes > 1 {
         usage!("standard input (`-`) is named twice, and can be read only once");
+    }
+    let reads_stdin = files.is_empty() || n_dashes > 0;
+    if reads_stdin && io::stdin().is_terminal() {
+        usage!("no recording is named or piped in: expected files, or a recording on standard input");
+    }
+    if files.is_empty() {
+        return Ok(vec![Input::StandardInput]);
     }
     let input = |file: &PathBuf| if is_dash(file) { Input::StandardInput } else { Input::File(file.clone()) };
     Ok(files.iter().map(input).collect())

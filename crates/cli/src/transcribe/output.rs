@@ -55,7 +55,7 @@ impl<'a> Sink<'a> {
     ///
     /// # Errors
     /// If standard output does not take it.
-    pub(super) fn segment(&self, segment: &Segment) -> io::Result<()> {
+    pub(super) fn segment(&self, segment: &Segment) -> Result<()> {
         let mut line = Vec::new();
         match &self.kind {
             Kind::Console => write_console_line(segment, &mut line)?,

@@ -5,7 +5,7 @@ mod server;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use server::{COMMIT, REPOSITORY, Server, git_hash, sha256};
 use tempfile::TempDir;
@@ -306,7 +306,7 @@ fn a_terse_hub_is_asked_for_each_file() {
 fn two_pulls_at_once_share_the_work() {
     let server = model_server();
     let user = User::of(&server);
-    let spawn = || user.command(&["-q", "models", "pull", REPOSITORY]).spawn().unwrap();
+    let spawn = || user.command(&["-q", "models", "pull", REPOSITORY]).stdout(Stdio::null()).spawn().unwrap();
     let (mut one, mut other) = (spawn(), spawn());
     assert!(one.wait().unwrap().success() && other.wait().unwrap().success());
     assert_eq!(server.requests("/cdn/").len(), 1);

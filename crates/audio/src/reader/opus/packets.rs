@@ -119,7 +119,9 @@ mod tests {
             assert_eq!(split_first(packet, &mut plain), Some(rest), "{packet:x?}");
             assert_eq!(plain, expected, "{packet:x?}");
         }
-        for packet in [&[][..], &[0x78], &[0x78, 3, 1], &[0x7b], &[0x7b, 0x40], &[0x7b, 0x83, 1], &[0x78, 253]] {
+        for packet in
+            [&[][..], &[0x78], &[0x78, 3, 1], &[0x7b], &[0x7b, 0x40], &[0x7b, 0x83, 1], &[0x78, 253]]
+        {
             assert_eq!(split_first(packet, &mut plain), None, "{packet:x?}");
         }
     }

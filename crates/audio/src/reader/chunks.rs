@@ -1,4 +1,4 @@
-//! The chunks of WAV files as they are found in the world.
+//! The chunks of WAV and AIFF files as they are found in the world.
 //!
 //! Sizes of 0 or 0xFFFFFFFF from programs that wrote to a pipe or died, sizes past the file's end, RF64 and
 //! BW64 (sizes in a `ds64` chunk), Wave64 (GUIDs and 64-bit sizes), chunks of all kinds before and after
@@ -10,9 +10,11 @@ use std::ops::Range;
 use super::container::Container;
 use super::source::{ReadSeek, read_at};
 
-/// What a WAV file holds.
+/// What a WAV or AIFF file holds.
 #[derive(Debug, PartialEq)]
-pub(super) struct Wave {
+pub(super) struct Chunks {
+    container: Container,
+    form: [u8; 4],
     /// The content of the format chunk.
     pub(super) format: Vec<u8>,
     /// Where the samples are.
@@ -21,7 +23,7 @@ pub(super) struct Wave {
     pub(super) is_truncated: bool,
 }
 
-impl Wave {
+impl Chunks {
     /// Reads the chunks between `start` and `end`.
     ///
     /// The inner error says what is missing.
@@ -31,19 +33,25 @@ impl Wave {
         start: u64,
         end: u64,
     ) -> io::Result<Result<Self, String>> {
-        let layout = if container == Container::Wave64 { Layout::WAVE64 } else { Layout::RIFF };
+        let layout = Layout::of(container);
         let (mut format, mut data_size_64) = (None, None);
+        let form = read_at(source, start + 8, 4)?.try_into().unwrap_or_default();
         let mut position = start + layout.form_bytes;
         for _ in 0..MAX_CHUNKS {
             let Some(chunk) = layout.read_chunk(source, position, end)? else { break };
             match &chunk.id {
                 b"ds64" => data_size_64 = u64_at(&read_at(source, chunk.start + 8, 8)?, 0),
-                b"fmt " => format = Some(read_at(source, chunk.start, chunk.size.min(MAX_FORMAT_BYTES) as usize)?),
-                b"data" => {
-                    let Some(format) = format else { return Ok(Err("samples before the format chunk".to_owned())) };
+                b"fmt " | b"COMM" => {
+                    let n_bytes = chunk.size.min(MAX_FORMAT_BYTES) as usize;
+                    format = Some(read_at(source, chunk.start, n_bytes)?);
+                }
+                b"data" | b"SSND" => {
+                    let Some(format) = format else {
+                        return Ok(Err("samples before the format chunk".to_owned()));
+                    };
                     let size = data_size_64.filter(|_| chunk.size == UNKNOWN_SIZE).unwrap_or(chunk.size);
                     return layout.data(source, chunk.start, size, end).map(|(data, is_truncated)| {
-                        Ok(Self { format, data, is_truncated })
+                        Ok(Self { container, form, format, data, is_truncated })
                     });
                 }
                 _ => {}
@@ -72,9 +80,18 @@ impl Wave {
     /// A header that any demuxer understands, to be followed by the samples.
     pub(super) fn plain_header(&self) -> Vec<u8> {
         // A demuxer reads to the end of the file where the size does not fit.
-        let size = u32::try_from(self.data.end - self.data.start).unwrap_or(u32::MAX).to_le_bytes();
-        let format_size = (self.format.len() as u32).to_le_bytes();
+        let n_data = self.data.end - self.data.start;
+        let size = u32::try_from(n_data).unwrap_or(u32::MAX);
+        let format_size = self.format.len() as u32;
         let padding: &[u8] = if self.format.len() % 2 == 1 { &[0] } else { &[] };
+        if self.container == Container::Aiff {
+            let (size, format_size) = (size.to_be_bytes(), format_size.to_be_bytes());
+            let n_rest = 4 + 8 + self.format.len() + padding.len() + 8;
+            let total = u32::try_from(n_data + n_rest as u64).unwrap_or(u32::MAX).to_be_bytes();
+            let head = [&b"FORM"[..], &total, &self.form, b"COMM", &format_size, &self.format, padding];
+            return [head.concat(), [&b"SSND"[..], &size].concat()].concat();
+        }
+        let (size, format_size) = (size.to_le_bytes(), format_size.to_le_bytes());
         let riff = b"RIFF\xff\xff\xff\xffWAVE";
         [riff, b"fmt ".as_slice(), &format_size, &self.format, padding, b"data", &size].concat()
     }
@@ -84,8 +101,9 @@ const MAX_CHUNKS: usize = 10_000;
 const MAX_FORMAT_BYTES: u64 = 4096;
 const UNKNOWN_SIZE: u64 = u32::MAX as u64;
 
-/// How RIFF and Wave64 differ.
+/// How RIFF, Wave64 and AIFF differ.
 struct Layout {
+    is_big_endian: bool,
     form_bytes: u64,
     id_bytes: u64,
     size_bytes: u64,
@@ -101,10 +119,28 @@ struct Chunk {
 }
 
 impl Layout {
-    const RIFF: Self =
-        Self { form_bytes: 12, id_bytes: 4, size_bytes: 4, size_counts_header: false, alignment: 2 };
-    const WAVE64: Self =
-        Self { form_bytes: 40, id_bytes: 16, size_bytes: 8, size_counts_header: true, alignment: 8 };
+    fn of(container: Container) -> Self {
+        let riff = Self {
+            is_big_endian: false,
+            form_bytes: 12,
+            id_bytes: 4,
+            size_bytes: 4,
+            size_counts_header: false,
+            alignment: 2,
+        };
+        match container {
+            Container::Aiff => Self { is_big_endian: true, ..riff },
+            Container::Wave64 => Self {
+                form_bytes: 40,
+                id_bytes: 16,
+                size_bytes: 8,
+                size_counts_header: true,
+                alignment: 8,
+                ..riff
+            },
+            _ => riff,
+        }
+    }
 
     fn read_chunk(&self, source: &mut dyn ReadSeek, position: u64, end: u64) -> io::Result<Option<Chunk>> {
         let n_header = self.id_bytes + self.size_bytes;
@@ -112,6 +148,9 @@ impl Layout {
             return Ok(None);
         }
         let mut header = read_at(source, position, n_header as usize)?;
+        if self.is_big_endian {
+            header[self.id_bytes as usize..].reverse();
+        }
         header.resize(self.id_bytes as usize + 8, 0);
         let counted = if self.size_counts_header { n_header } else { 0 };
         let size = u64_at(&header, self.id_bytes as usize).unwrap_or(0).saturating_sub(counted);
@@ -194,9 +233,9 @@ mod tests {
         [id, &size.to_le_bytes(), content].concat()
     }
 
-    fn read(bytes: Vec<u8>) -> Result<Wave, String> {
+    fn read(bytes: Vec<u8>) -> Result<Chunks, String> {
         let end = bytes.len() as u64;
-        Wave::read(&mut Cursor::new(bytes), Container::Wave, 0, end).unwrap()
+        Chunks::read(&mut Cursor::new(bytes), Container::Wave, 0, end).unwrap()
     }
 
     fn wave(form: &[u8], chunks: &[Vec<u8>]) -> Vec<u8> {
@@ -207,14 +246,20 @@ mod tests {
     fn the_samples_end_where_the_sizes_or_the_file_say() {
         let format = chunk(b"fmt ", 16, FORMAT);
         let list = chunk(b"LIST", 6, b"INFOab");
-        let cases: &[(&str, Vec<Vec<u8>>, Range<u64>, bool)] = &[
+        type Case = (&'static str, Vec<Vec<u8>>, Range<u64>, bool);
+        let cases: &[Case] = &[
             ("plain", vec![format.clone(), chunk(b"data", 4, b"abcd"), list.clone()], 44..48, false),
             ("streamed", vec![format.clone(), chunk(b"data", u32::MAX, b"abcdef")], 44..50, false),
             ("died", vec![format.clone(), chunk(b"data", 0, b"\x01\x02\x03\x04")], 44..48, false),
             ("empty", vec![format.clone(), chunk(b"data", 0, b"")], 44..44, false),
             ("empty with a list", vec![format.clone(), chunk(b"data", 0, b""), list.clone()], 44..44, false),
             ("cut", vec![format.clone(), chunk(b"data", 100, b"abcd")], 44..48, true),
-            ("odd chunk first", vec![chunk(b"junk", 3, b"abc\0"), format, chunk(b"data", 2, b"ab")], 56..58, false),
+            (
+                "odd chunk first",
+                vec![chunk(b"junk", 3, b"abc\0"), format, chunk(b"data", 2, b"ab")],
+                56..58,
+                false,
+            ),
         ];
         for (name, chunks, data, is_truncated) in cases {
             let wave = read(wave(b"RIFF", chunks)).unwrap();
@@ -229,6 +274,18 @@ mod tests {
         let ds64 = [ds64, vec![0; 4]].concat();
         let chunks = [ds64, chunk(b"fmt ", 16, FORMAT), chunk(b"data", u32::MAX, b"abcdLISTxx")];
         assert_eq!(read(wave(b"RF64", &chunks)).unwrap().data, 80..84);
+    }
+
+    #[test]
+    fn aiff_has_the_same_chunks_the_other_way_round() {
+        let chunk = |id: &[u8], size: u32, content: &[u8]| [id, &size.to_be_bytes(), content].concat();
+        let comm = chunk(b"COMM", 3, b"abc\0");
+        let bytes = [&b"FORM\0\0\0\0AIFC"[..], &comm, &chunk(b"SSND", 100, b"\0\0\0\0\0\0\0\0ab")].concat();
+        let end = bytes.len() as u64;
+        let found = Chunks::read(&mut Cursor::new(bytes), Container::Aiff, 0, end).unwrap().unwrap();
+        assert_eq!((found.data.clone(), found.is_truncated), (32..42, true));
+        let header = [&b"FORM\0\0\0\x22AIFC"[..], &comm, b"SSND\0\0\0\x0a"].concat();
+        assert_eq!(found.plain_header(), header);
     }
 
     #[test]
