@@ -104,10 +104,16 @@ pub(crate) fn normalise(frames: &[f32], n_mels: usize, maximum: f32, out: &mut [
         for (mel_idx, row) in out.chunks_exact_mut(n_columns).enumerate() {
             let row = &mut row[tile_idx * TILE..];
             for (value, frame) in row.iter_mut().zip(tile.chunks_exact(n_mels)) {
-                *value = (frame[mel_idx].max(maximum - 8.0) + 4.0) / 4.0;
+                *value = normalised(frame[mel_idx], maximum);
             }
         }
     }
+}
+
+/// One logarithmic energy, clamped to 8 below the maximum and scaled.
+#[inline]
+pub(crate) fn normalised(log_energy: f32, maximum: f32) -> f32 {
+    (log_energy.max(maximum - 8.0) + 4.0) / 4.0
 }
 
 /// Puts the mirror image of [`PADDING`] samples before and after a waveform, which is filled with

@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
-use crate::mel::{FrameStream, HOP_LENGTH, N_FFT, normalise};
+use crate::mel::{FrameStream, HOP_LENGTH, N_FFT, normalise, normalised};
 use crate::{AudioReader, Error, N_FRAMES, SAMPLE_RATE};
 
 #[cfg(test)]
@@ -165,7 +165,7 @@ impl Spectrogram {
     /// If `out` has another length.
     pub fn window_with_silence(&self, start_frame: usize, out: &mut [f32]) -> Result<(), Error> {
         let n_frames = N_FRAMES.min(n_audible(self.n_samples).saturating_sub(start_frame));
-        self.cut(start_frame, n_frames, normalise(SILENCE, self.maximum), out)
+        self.cut(start_frame, n_frames, normalised(SILENCE, self.maximum), out)
     }
 
     /// Cuts out `n_frames` frames, all of which there are, and fills the rest of the window.

@@ -69,6 +69,9 @@ pub(crate) enum Command {
     Transcribe(Box<TranscribeArgs>),
     /// List, fetch, inspect and remove models
     Models(ModelsArgs),
+    /// Measure how fast a model is on this machine
+    #[command(long_about = BENCH_ABOUT)]
+    Bench(Box<BenchArgs>),
     /// Print the completions for a shell
     ///
     /// For bash, for example:
@@ -88,6 +91,42 @@ pub(crate) enum Command {
         #[arg(short, long, value_name = "DIR", conflicts_with = "commands")]
         output_dir: Option<PathBuf>,
     },
+}
+
+const BENCH_ABOUT: &str = "\
+Measure how fast a model is on this machine.
+
+The sound is cut into windows of 30 s, and each is decoded on its own to a
+fixed number of tokens: the same work whatever is said. `--model random:base`
+measures a size without its weights (tiny, base, small, medium, turbo, large).";
+
+/// `boswell bench`
+#[derive(Debug, Args)]
+pub(crate) struct BenchArgs {
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
+    /// Measure on this recording; without it, on speech-like noise
+    #[arg(long, value_name = "FILE", help_heading = "Work")]
+    pub(crate) audio: Option<PathBuf>,
+    /// Length of the noise
+    #[arg(long, value_name = "SECONDS", default_value_t = 60.0, value_parser = values::seconds,
+          help_heading = "Work")]
+    pub(crate) seconds: f64,
+    /// Decode so many tokens in each window, or up to the end of the text
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..),
+          help_heading = "Work")]
+    pub(crate) tokens: u32,
+    /// Decode so many windows together
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..),
+          help_heading = "Work")]
+    pub(crate) batch: u32,
+    /// Do it so many times; the figures are medians
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..),
+          help_heading = "Work")]
+    pub(crate) repeats: u32,
+    /// Print one line of JSON in place of the table
+    #[arg(long, help_heading = "Work")]
+    pub(crate) json: bool,
 }
 
 /// `boswell models …`
@@ -250,6 +289,10 @@ pub(crate) enum DeviceArg {
 pub(crate) enum PrecisionArg {
     /// 32-bit floating point, exact as the reference
     F32,
+    /// 16 bits for factors, 32 for sums: faster on CPUs with AVX-512 BF16
+    Bf16,
+    /// Bytes for factors, whole sums: the fastest, and a little less exact
+    Int8,
 }
 
 /// How the text is found.
@@ -289,6 +332,13 @@ pub(crate) struct DecodingArgs {
     /// Most tokens to write per window of 30 s [default: as many as the model can]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) max_new_tokens: Option<u32>,
+
+    /// How many windows to decode together: faster, for long recordings
+    ///
+    /// Above 1, the recording is cut at quiet moments into parts of up to 30 s,
+    /// and each is transcribed on its own, without the text of the part before.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) batch_size: u32,
 
     /// Tokens never to write: numbers with commas; -1: the usual symbols; "": none
     #[arg(long, default_value = "-1", value_name = "TOKENS", allow_hyphen_values = true,

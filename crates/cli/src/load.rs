@@ -38,11 +38,17 @@ pub(crate) fn model(args: &ModelArgs, screen: &Screen) -> Result<Model> {
         tracing::warn!("--fp16 is not used on a CPU: computing in f32");
     }
     let DeviceArg::Cpu = args.device;
+    Model::new(&checkpoint, &options(args)).with_context(|| format!("cannot use the model `{}`", args.model))
+}
+
+/// How the command line asks for a model to be loaded.
+pub(crate) fn options(args: &ModelArgs) -> LoadOptions {
     let precision = match args.precision {
         PrecisionArg::F32 => Precision::F32,
+        PrecisionArg::Bf16 => Precision::Bf16,
+        PrecisionArg::Int8 => Precision::Int8,
     };
-    let options = LoadOptions { threads: threads(args.threads), precision };
-    Model::new(&checkpoint, &options).with_context(|| format!("cannot use the model `{}`", args.model))
+    LoadOptions { threads: threads(args.threads), precision }
 }
 
 /// The number of threads asked for; for 0 one per physical core, as far as this process may use them.

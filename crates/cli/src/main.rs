@@ -1,6 +1,7 @@
 //! The `boswell` program: the command line over the libraries.
 
 mod args;
+mod bench;
 mod built_in;
 mod load;
 mod models;
@@ -40,6 +41,7 @@ fn main() -> ExitCode {
 fn run(command: Command, screen: &Screen) -> Result<ExitCode> {
     match command {
         Command::Transcribe(args) => return transcribe::run(&args, screen),
+        Command::Bench(args) => return bench::run(&args, screen),
         Command::Models(args) => match args.command {
             ModelsCommand::List => models::list(screen)?,
             ModelsCommand::Pull { name, offline } => models::pull(&name, offline, screen)?,

@@ -94,7 +94,7 @@ impl Work<'_> {
                         let name = language_name(code).unwrap_or(code);
                         tracing::info!("detected language: {name} ({:.0} % sure)", probability * 100.0);
                     }
-                    Event::Language { .. } | Event::Step => {}
+                    Event::Language { .. } | Event::Step | Event::End(_) => {}
                 }
                 if broken.is_some() { ControlFlow::Break(()) } else { self.interrupt.flow() }
             })

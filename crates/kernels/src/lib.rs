@@ -14,6 +14,7 @@ mod line;
 mod threads;
 mod vector;
 
+pub use arch::InstructionSet;
 pub use attention::Attention;
 pub use cache::{CachePrecision, KeyValues};
 pub use gemm::{Epilogue, Input, Linear, Precision, Weights, linear};

@@ -8,6 +8,7 @@ mod config;
 mod ggml;
 mod names;
 mod pickle;
+mod random;
 mod safetensors;
 mod storage;
 mod tensor;

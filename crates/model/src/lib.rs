@@ -10,7 +10,7 @@ mod layer;
 mod network;
 mod tokenizer;
 
-pub use boswell_kernels::Precision;
+pub use boswell_kernels::{InstructionSet, Precision};
 pub use checkpoint::{Checkpoint, Dtype, Format, Share, Tensor};
 pub use decoder::{Row, Scratch, Step};
 pub use dims::Dims;

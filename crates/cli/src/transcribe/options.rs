@@ -29,6 +29,7 @@ pub(super) fn options(args: &TranscribeArgs) -> Result<Options> {
         clip_timestamps: decoding.clip_timestamps.clone(),
         without_timestamps: decoding.without_timestamps,
         suppress_tokens: decoding.suppress_tokens.clone(),
+        batch_size: decoding.batch_size as usize,
         max_new_tokens: decoding.max_new_tokens.map(|n| n as usize),
         ..Options::default()
     })

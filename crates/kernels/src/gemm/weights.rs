@@ -1,5 +1,7 @@
 //! The weights of a linear layer, packed for the register tile of this CPU.
 
+use std::fmt;
+
 use half::bf16;
 
 use crate::arch::{Bf16, Bytes, F32, InstructionSet, Product};
@@ -14,6 +16,16 @@ pub enum Precision {
     Bf16,
     /// Bytes for both factors: weights scaled by output, inputs by row, while they are multiplied. Sums are exact.
     Int8,
+}
+
+impl fmt::Display for Precision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::F32 => "f32",
+            Self::Bf16 => "bf16",
+            Self::Int8 => "int8",
+        })
+    }
 }
 
 impl Precision {

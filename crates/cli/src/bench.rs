@@ -1,0 +1,128 @@
+//! `boswell bench`: how fast a model is on this machine.
+
+mod report;
+mod sizes;
+mod sound;
+
+use std::ops::ControlFlow;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use boswell_audio::{AudioReader, SAMPLE_RATE, Spectrogram};
+use boswell_model::{LoadOptions, Model};
+use boswell_transcribe::{Event, Options, Stages, SuppressTokens, Transcriber};
+
+use crate::args::BenchArgs;
+use crate::load;
+use crate::screen::Screen;
+use report::Report;
+
+/// Seconds that the encoder sees at once.
+const WINDOW_S: f64 = 30.0;
+
+/// Measures a model.
+///
+/// The recording is cut into windows of 30 s, and each is decoded on its own to a fixed number of tokens, so that
+/// every engine and every run has the same work. The result of each run is checked before its time counts.
+///
+/// # Errors
+/// If the model or the recording cannot be read, or a run gives another result than the one before.
+pub(crate) fn run(args: &BenchArgs, screen: &Screen) -> Result<ExitCode> {
+    let started = Instant::now();
+    let (model, options) = model(args, screen)?;
+    let load = started.elapsed();
+    let transcriber = Transcriber::new(Arc::new(model));
+    let waveform = sound::synthetic(args.seconds);
+    let mut runs: Vec<Run> = Vec::new();
+    for _ in 0..args.repeats {
+        let run = Run::of(args, &transcriber, &waveform)?;
+        if let Some(first) = runs.first() {
+            ensure!(run.tokens == first.tokens, "two runs on the same recording gave different tokens");
+        }
+        runs.push(run);
+    }
+    let report = Report::new(args, &options, load, &runs);
+    if args.json {
+        report.write_json(screen)?
+    } else {
+        report.write_table(screen)?
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The model to measure: one with random weights if it is called `random:SIZE`.
+fn model(args: &BenchArgs, screen: &Screen) -> Result<(Model, LoadOptions)> {
+    let options = load::options(&args.model);
+    let model = match args.model.model.strip_prefix("random:") {
+        Some(size) => Model::new(&sizes::checkpoint(size)?, &options)?,
+        None => load::model(&args.model, screen)?,
+    };
+    Ok((model, options))
+}
+
+/// One pass over the recording.
+struct Run {
+    wall: Duration,
+    /// Reading, decoding and the log-mel spectrogram.
+    mel: Duration,
+    stages: Stages,
+    duration_s: f64,
+    tokens: Vec<Vec<u32>>, // of each window
+}
+
+impl Run {
+    fn of(args: &BenchArgs, transcriber: &Transcriber, waveform: &[f32]) -> Result<Self> {
+        let started = Instant::now();
+        let n_mels = transcriber.model().dims().n_mels;
+        let spectrogram = match &args.audio {
+            Some(path) => {
+                Spectrogram::compute(&mut AudioReader::open(path)?, n_mels, |_| ControlFlow::Continue(()))?
+            }
+            None => Spectrogram::from_waveform(waveform, n_mels)?,
+        };
+        let mel = started.elapsed();
+        let duration_s = spectrogram.duration_s();
+        ensure!(duration_s >= 0.1, "there is nothing to measure in {duration_s:.2} s");
+        let mut stages = Stages::default();
+        let transcript = transcriber
+            .transcribe(&spectrogram, &options(args, duration_s), |event| {
+                if let Event::End(end) = event {
+                    stages = end;
+                }
+                ControlFlow::Continue(())
+            })
+            .context("cannot transcribe")?;
+        let tokens: Vec<Vec<u32>> = transcript.segments.into_iter().map(|segment| segment.tokens).collect();
+        let n_windows = (duration_s / WINDOW_S).ceil() as usize;
+        ensure!(tokens.len() == n_windows, "{} windows of {n_windows} gave tokens", tokens.len());
+        Ok(Self { wall: started.elapsed(), mel, stages, duration_s, tokens })
+    }
+}
+
+/// Windows of 30 s, a fixed number of tokens in each, nothing suppressed, no second try.
+fn options(args: &BenchArgs, duration_s: f64) -> Options {
+    let n_windows = (duration_s / WINDOW_S).ceil() as usize;
+    let clips =
+        (0..n_windows).flat_map(|idx| [idx as f64 * WINDOW_S, ((idx + 1) as f64 * WINDOW_S).min(duration_s)]);
+    Options {
+        language: Some("en".to_owned()),
+        clip_timestamps: clips.collect(),
+        without_timestamps: true,
+        condition_on_previous_text: false,
+        compression_ratio_threshold: None,
+        logprob_threshold: None,
+        no_speech_threshold: None,
+        suppress_blank: false,
+        suppress_tokens: SuppressTokens { non_speech: false, ids: Vec::new() },
+        max_new_tokens: Some(args.tokens as usize),
+        batch_size: args.batch as usize,
+        ..Options::default()
+    }
+}
+
+/// Samples in so many seconds.
+fn n_samples(seconds: f64) -> usize {
+    (seconds * SAMPLE_RATE as f64) as usize
+}
