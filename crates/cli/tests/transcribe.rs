@@ -57,6 +57,7 @@ fn a_wrong_command_line_ends_with_2_and_says_what_is_expected() {
         (&["transcribe", "-", "-"], "named twice"),
         (&["transcribe", "--language", "klingon", "a.wav"], "klingon"),
         (&["transcribe", "--clip-timestamps", "-1", "a.wav"], "0 or more"),
+        (&["transcribe", "--clip-timestamps", "0,1,5,2", "a.wav"], "from 5 s to 2 s is empty"),
         (&["transcribe", "--quiet", "--verbose", "a.wav"], "cannot be used with"),
         (&["sing"], "unrecognized subcommand"),
         (&["man", "sing"], "there is no command `sing`"),

@@ -10,7 +10,7 @@ use crate::usage::usage;
 /// What the command line asks for.
 ///
 /// # Errors
-/// If the language is none that Whisper knows.
+/// If the language is none that Whisper knows, or a clip ends before it begins.
 pub(super) fn options(args: &TranscribeArgs) -> Result<Options> {
     let (decoding, fallback) = (&args.decoding, &args.fallback);
     Ok(Options {
@@ -26,7 +26,7 @@ pub(super) fn options(args: &TranscribeArgs) -> Result<Options> {
         condition_on_previous_text: decoding.condition_on_previous_text,
         initial_prompt: decoding.initial_prompt.clone(),
         carry_initial_prompt: decoding.carry_initial_prompt,
-        clip_timestamps: decoding.clip_timestamps.clone(),
+        clip_timestamps: clips(&decoding.clip_timestamps)?,
         without_timestamps: decoding.without_timestamps,
         suppress_tokens: decoding.suppress_tokens.clone(),
         batch_size: decoding.batch_size as usize,
@@ -46,6 +46,16 @@ fn language(asked: &str) -> Result<Option<String>> {
         None => usage!(
             "there is no language `{asked}`: expected a code such as `de`, a name such as `german`, or `auto`"
         ),
+    }
+}
+
+/// Starts and ends of the parts to transcribe.
+fn clips(times: &[f64]) -> Result<Vec<f64>> {
+    match times.chunks_exact(2).find(|clip| clip[0] >= clip[1]) {
+        Some(clip) => {
+            usage!("the clip from {} s to {} s is empty: expected start,end,start,end,…", clip[0], clip[1])
+        }
+        None => Ok(times.to_vec()),
     }
 }
 
