@@ -45,9 +45,9 @@ pub(crate) fn run(args: &BenchArgs, screen: &Screen) -> Result<ExitCode> {
     }
     let report = Report::new(args, &options, load, &runs);
     if args.json {
-        report.write_json(screen)?
+        report.write_json(screen)?;
     } else {
-        report.write_table(screen)?
+        report.write_table(screen)?;
     }
     Ok(ExitCode::SUCCESS)
 }

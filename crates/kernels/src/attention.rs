@@ -70,9 +70,9 @@ impl Attention {
         assert_eq!(qkv.len(), n_ctx * 3 * n_state, "qkv is not [n_ctx, 3 * n_state]");
         assert_eq!(out.len(), n_ctx * n_state, "out is not [n_ctx, n_state]");
         if self.shape.is_bf16 {
-            self.run_as::<Bf16>(threads, qkv, out)
+            self.run_as::<Bf16>(threads, qkv, out);
         } else {
-            self.run_as::<F32>(threads, qkv, out)
+            self.run_as::<F32>(threads, qkv, out);
         }
     }
 

@@ -2,6 +2,7 @@
 #![allow(unsafe_code, reason = "instruction-set module")]
 
 use std::arch::x86_64::*;
+use std::mem::transmute;
 
 use super::{Kernel, Simd, tile};
 
@@ -180,7 +181,8 @@ impl<const VNNI: bool, const BF16: bool> Simd for Avx512<VNNI, BF16> {
         // SAFETY: see `splat`; BF16 is there if the parameter says so. `__m512bh` is 32 bf16, as `__m512i` holds them.
         unsafe {
             if BF16 {
-                return _mm512_dpbf16_ps(sum, std::mem::transmute(x), std::mem::transmute(y));
+                let (x, y) = (transmute::<__m512i, __m512bh>(x), transmute::<__m512i, __m512bh>(y));
+                return _mm512_dpbf16_ps(sum, x, y);
             }
             let high = _mm512_set1_epi32(0xffff_0000_u32.cast_signed());
             let first = _mm512_fmadd_ps(
