@@ -23,8 +23,8 @@ from windows import FRAME_IGNORE, Settings, Windows
 # Short windows first, at random places of the 30 s, for speed; then windows as they are used.
 # A step takes `share` batches of `batch` windows; the rate falls from the first to the second figure of `rate`.
 STAGES = [dict(seconds=4.0, batch=16, share=2, steps=1200, rate=[2e-3, 1.5e-3], strength=0.4, prompts=0.0, long_prompts=0.0),
-          dict(seconds=10.0, batch=6, share=2, steps=2500, rate=[1.5e-3, 8e-4], strength=1.0, prompts=0.15, long_prompts=0.0),
-          dict(seconds=30.0, batch=2, share=4, steps=2000, rate=[8e-4, 1e-5], strength=1.0, prompts=0.3, long_prompts=0.12)]
+          dict(seconds=8.0, batch=4, share=2, steps=3000, rate=[1.4e-3, 9e-4], strength=0.7, prompts=0.1, long_prompts=0.0),
+          dict(seconds=30.0, batch=1, share=4, steps=1300, rate=[9e-4, 1e-5], strength=0.85, prompts=0.25, long_prompts=0.1)]
 PARTS = ["word", "time", "guide", "frame", "count", "wrong"]
 WARM_UP, WEIGHT_DECAY, AVERAGE = 150, 0.02, 0.995
 WORD_WEIGHT, STAMP_WEIGHT, GUIDE_WEIGHT, FRAME_WEIGHT, COUNT_WEIGHT = 1.0, 0.5, 0.4, 0.6, 0.2
@@ -37,7 +37,7 @@ class Batches:
         self.seed, self.number, self.size = opt.seed, number, stage["batch"]
         digits, others = corpus.synthesised(opt.synth)
         settings = Settings(stage["seconds"], prompts=stage["prompts"], long_prompts=stage["long_prompts"],
-                            strength=stage["strength"])
+                            strength=stage["strength"], recorded=stage.get("recorded", 0.7))
         self.source = Windows(opt.seed, corpus.recorded(opt.digits, "train"), digits, others, settings)
         self.log_mel = LogMel(stage["strength"])
 

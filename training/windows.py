@@ -16,7 +16,7 @@ class Settings:
     - `prompts`: share with text before; `strength`: random place of
       the window among the encoder's 1500 positions (for windows shorter than 30 s)."""
     seconds: float
-    recorded: float = 0.68
+    recorded: float = 0.7
     prompts: float = 0.15
     no_speech: float = 0.09
     long_prompts: float = 0.0
@@ -88,7 +88,8 @@ class Windows:
 
     def voice(self, recorded):
         """A function that draws the next piece: (audio, words in seconds relative to its start)."""
-        factor = float(np.exp(self.uniform(-0.22, 0.22))) if self.chance(0.8) else 1.0
+        reach = 0.12 + 0.1 * self.settings.strength
+        factor = float(np.exp(self.uniform(-reach, reach))) if self.chance(0.8) else 1.0
         trim, dull = self.chance(0.45), self.chance(0.5)
         level = LEVEL * 10 ** (self.uniform(-4, 4) / 20)
         if recorded:
