@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use boswell_audio::{AudioReader, SAMPLE_RATE, Spectrogram};
+use boswell_audio::{AudioReader, N_FRAMES, SAMPLE_RATE, Spectrogram};
 use boswell_model::{LoadOptions, Model};
 use boswell_transcribe::{Event, Options, Stages, SuppressTokens, Transcriber};
 
@@ -18,9 +18,6 @@ use crate::args::BenchArgs;
 use crate::load;
 use crate::screen::Screen;
 use report::Report;
-
-/// Seconds that the encoder sees at once.
-const WINDOW_S: f64 = 30.0;
 
 /// Measures a model.
 ///
@@ -30,11 +27,9 @@ const WINDOW_S: f64 = 30.0;
 /// # Errors
 /// If the model or the recording cannot be read, or a run gives another result than the one before.
 pub(crate) fn run(args: &BenchArgs, screen: &Screen) -> Result<ExitCode> {
-    let started = Instant::now();
-    let (model, options) = model(args, screen)?;
-    let load = started.elapsed();
+    let (model, options, load) = model(args, screen)?;
     let transcriber = Transcriber::new(Arc::new(model));
-    let waveform = sound::synthetic(args.seconds);
+    let waveform = if args.audio.is_none() { sound::synthetic(args.seconds) } else { Vec::new() };
     let mut runs: Vec<Run> = Vec::new();
     for _ in 0..args.repeats {
         let run = Run::of(args, &transcriber, &waveform)?;
@@ -52,14 +47,21 @@ pub(crate) fn run(args: &BenchArgs, screen: &Screen) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The model to measure: one with random weights if it is called `random:SIZE`.
-fn model(args: &BenchArgs, screen: &Screen) -> Result<(Model, LoadOptions)> {
+/// The model to measure, one with random weights if it is called `random:SIZE`, and how long it took to load.
+fn model(args: &BenchArgs, screen: &Screen) -> Result<(Model, LoadOptions, Duration)> {
     let options = load::options(&args.model);
-    let model = match args.model.model.strip_prefix("random:") {
-        Some(size) => Model::new(&sizes::checkpoint(size)?, &options)?,
-        None => load::model(&args.model, screen)?,
+    let (model, started) = match args.model.model.strip_prefix("random:") {
+        Some(size) => {
+            let checkpoint = sizes::checkpoint(size)?;
+            let started = Instant::now();
+            (Model::new(&checkpoint, &options)?, started)
+        }
+        None => {
+            let started = Instant::now();
+            (load::model(&args.model, screen)?, started)
+        }
     };
-    Ok((model, options))
+    Ok((model, options, started.elapsed()))
 }
 
 /// One pass over the recording.
@@ -87,7 +89,7 @@ impl Run {
         ensure!(duration_s >= 0.1, "there is nothing to measure in {duration_s:.2} s");
         let mut stages = Stages::default();
         let transcript = transcriber
-            .transcribe(&spectrogram, &options(args, duration_s), |event| {
+            .transcribe(&spectrogram, &options(args, spectrogram.n_frames()), |event| {
                 if let Event::End(end) = event {
                     stages = end;
                 }
@@ -95,20 +97,19 @@ impl Run {
             })
             .context("cannot transcribe")?;
         let tokens: Vec<Vec<u32>> = transcript.segments.into_iter().map(|segment| segment.tokens).collect();
-        let n_windows = (duration_s / WINDOW_S).ceil() as usize;
+        let n_windows = spectrogram.n_frames().div_ceil(N_FRAMES);
         ensure!(tokens.len() == n_windows, "{} windows of {n_windows} gave tokens", tokens.len());
         Ok(Self { wall: started.elapsed(), mel, stages, duration_s, tokens })
     }
 }
 
 /// Windows of 30 s, a fixed number of tokens in each, nothing suppressed, no second try.
-fn options(args: &BenchArgs, duration_s: f64) -> Options {
-    let n_windows = (duration_s / WINDOW_S).ceil() as usize;
-    let clips =
-        (0..n_windows).flat_map(|idx| [idx as f64 * WINDOW_S, ((idx + 1) as f64 * WINDOW_S).min(duration_s)]);
+fn options(args: &BenchArgs, n_frames: usize) -> Options {
+    let starts = (0..n_frames).step_by(N_FRAMES);
+    let clips = starts.flat_map(|start| [start, (start + N_FRAMES).min(n_frames)]);
     Options {
         language: Some("en".to_owned()),
-        clip_timestamps: clips.collect(),
+        clip_timestamps: clips.map(|frame| frame as f64 / 100.0).collect(),
         without_timestamps: true,
         condition_on_previous_text: false,
         compression_ratio_threshold: None,

@@ -88,7 +88,8 @@ impl Work<'_> {
             .transcriber
             .transcribe(&spectrogram, &self.options, |event| {
                 match event {
-                    Event::Segment(segment) => broken = self.sink.segment(segment).err(),
+                    Event::Segment(segment) if broken.is_none() => broken = self.sink.segment(segment).err(),
+                    Event::Segment(_) => {}
                     Event::Progress { done_s, .. } => progress.transcribed(done_s),
                     Event::Language { code, probability: Some(probability) } => {
                         let name = language_name(code).unwrap_or(code);

@@ -78,7 +78,7 @@ pub trait Simd: Copy {
     fn load_f16(self, x: &[u16]) -> Self::F32;
     /// Writes a vector as bf16, rounded to nearest, ties to even. Panics if it does not fit. No lane is NaN.
     fn store_bf16(self, x: Self::F32, out: &mut [u16]);
-    /// Writes lanes in 0..=255 as bytes, rounded to nearest, ties to even. Panics if it does not fit.
+    /// Writes lanes as bytes, rounded to nearest, ties to even, and bounded to 0..=255. Panics if they do not fit.
     fn store_bytes(self, x: Self::F32, out: &mut [u8]);
 
     /// One register tile of a matrix product: `out[i][j] (+)= sum over k of a[k * a_stride + i] * b[k][j]`, where a

@@ -17,6 +17,9 @@ const TILES_PER_BLOCK: usize = 10;
 /// An upper bound of the vectors in a panel.
 const MAX_PANEL_VECTORS: usize = 2;
 
+/// The widest head that attention works on; Whisper's have 64.
+pub const MAX_HEAD_DIM: usize = 512;
+
 /// Full attention within one sequence, with the memory that it needs.
 pub struct Attention {
     shape: Shape,
@@ -51,7 +54,11 @@ impl Shape {
 
 impl Attention {
     /// For sequences of `n_ctx` positions and `n_head` heads of `head_dim`, with factors in f32 or in bf16.
+    ///
+    /// # Panics
+    /// If a head is wider than [`MAX_HEAD_DIM`].
     pub fn new(n_ctx: usize, n_head: usize, head_dim: usize, is_bf16: bool) -> Self {
+        assert!(head_dim <= MAX_HEAD_DIM, "a head of {head_dim} is wider than {MAX_HEAD_DIM}");
         let shape = Shape { n_ctx, n_head, head_dim, is_bf16 };
         let keys = Aligned::zeroed(n_head * shape.keys_len());
         Self { shape, keys, values: Aligned::zeroed(n_head * shape.values_len()) }
@@ -197,9 +204,6 @@ fn pack_columns<S: Simd, P: Factor>(
         }
     }
 }
-
-/// The widest head that attention works on.
-const MAX_HEAD_DIM: usize = 512;
 
 struct PackKeys<'a, P> {
     rows: Rows<'a>,

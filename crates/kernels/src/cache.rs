@@ -4,6 +4,7 @@ use std::cell::RefCell;
 
 use half::slice::HalfFloatSliceExt;
 
+use crate::MAX_HEAD_DIM;
 use crate::arch::{InstructionSet, Kernel, Simd, dispatch};
 use crate::line::Aligned;
 use crate::threads::Threads;
@@ -97,7 +98,7 @@ impl KeyValues {
     /// Room for `capacity` positions.
     ///
     /// # Panics
-    /// If a head is wider than 512.
+    /// If a head is wider than [`MAX_HEAD_DIM`].
     pub fn new(n_head: usize, head_dim: usize, capacity: usize, precision: CachePrecision) -> Self {
         assert!(head_dim <= MAX_HEAD_DIM, "a head of {head_dim} is wider than {MAX_HEAD_DIM}");
         let panel = InstructionSet::detect().tile_columns();
@@ -200,9 +201,6 @@ fn extend<N: Number + Default>(
         }
     });
 }
-
-/// The widest head that attention works on.
-const MAX_HEAD_DIM: usize = 512;
 
 thread_local! {
     static SCRATCH: RefCell<Aligned> = RefCell::default();

@@ -15,7 +15,7 @@ mod threads;
 mod vector;
 
 pub use arch::InstructionSet;
-pub use attention::Attention;
+pub use attention::{Attention, MAX_HEAD_DIM};
 pub use cache::{CachePrecision, KeyValues};
 pub use gemm::{Epilogue, Input, Linear, Precision, Weights, linear};
 pub use threads::Threads;

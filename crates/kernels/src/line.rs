@@ -16,13 +16,13 @@ pub(crate) struct Aligned {
 impl Aligned {
     /// `len` words of zero, rounded up to whole cache lines.
     pub(crate) fn zeroed(len: usize) -> Self {
-        Self { lines: vec![Line::zeroed(); len.div_ceil(16)] }
+        Self { lines: bytemuck::zeroed_vec(len.div_ceil(16)) }
     }
 
     /// Makes room for `len` words; what was there before is of no meaning. Allocates only to grow.
     pub(crate) fn at_least(&mut self, len: usize) -> &mut [u32] {
         if self.lines.len() * 16 < len {
-            self.lines = vec![Line::zeroed(); len.div_ceil(16)];
+            self.lines = bytemuck::zeroed_vec(len.div_ceil(16));
         }
         &mut self.words_mut()[..len]
     }

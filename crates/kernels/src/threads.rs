@@ -16,6 +16,9 @@ const OPEN: u64 = 1 << 63;
 /// In [`Shared::state`]: the threads that joined the job stand in the low bits, its number above them.
 const JOINED: u64 = 0xffff;
 
+/// More threads than any machine has use for, and fewer than [`JOINED`] can count.
+const MAX_THREADS: usize = 1024;
+
 /// A pool of threads, started once.
 ///
 /// The thread that calls [`Threads::run`] works too, so a pool of one starts no thread at all. Threads that have
@@ -58,9 +61,12 @@ thread_local! {
 }
 
 impl Threads {
-    /// Starts `n - 1` threads; together with the caller they are `n`. Zero counts as one.
+    /// Starts `n - 1` threads; together with the caller they are `n`. Zero counts as one, more than 1024 as 1024.
+    ///
+    /// # Panics
+    /// If the system starts no more threads.
     pub fn new(n: usize) -> Self {
-        let n_workers = n.max(1) - 1;
+        let n_workers = n.clamp(1, MAX_THREADS) - 1;
         let shared = Arc::new(Shared {
             state: AtomicU64::new(0),
             job: UnsafeCell::new(Job { task: &|_| {}, n_tasks: 0 }),
@@ -92,7 +98,7 @@ impl Threads {
     /// Called from within a task, it does the work on the calling thread.
     ///
     /// # Panics
-    /// If a task panics, after all others are done.
+    /// If a task panics, after the tasks that other threads have begun are done.
     pub fn run(&self, n_tasks: usize, task: &(dyn Fn(usize) + Sync)) {
         if self.workers.is_empty() || n_tasks <= 1 || INSIDE.get() {
             (0..n_tasks).for_each(task);
@@ -271,7 +277,7 @@ impl Shared {
             let number = state & !OPEN & !JOINED;
             (state & OPEN != 0 && number != done).then_some(number)
         };
-        let started = Instant::now();
+        let mut started = Instant::now();
         loop {
             for _ in 0..64 {
                 if let Some(number) = open_job() {
@@ -289,6 +295,7 @@ impl Shared {
                     thread::park();
                 }
                 self.asleep[worker_idx].store(false, Ordering::SeqCst);
+                started = Instant::now();
             }
         }
     }

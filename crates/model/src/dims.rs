@@ -1,5 +1,7 @@
 //! The sizes of a Whisper network.
 
+use boswell_kernels::MAX_HEAD_DIM;
+
 use crate::Error;
 
 /// The sizes of a Whisper network, named as in openai/whisper.
@@ -100,6 +102,10 @@ impl Dims {
             if !state.is_multiple_of(n_head) {
                 return Err(Error::field(file, name, state, format!("a multiple of its {n_head} heads")));
             }
+            if state / n_head > MAX_HEAD_DIM {
+                let expected = format!("at most {MAX_HEAD_DIM} for each of its {n_head} heads");
+                return Err(Error::field(file, name, state, expected));
+            }
         }
         if !self.n_audio_state.is_multiple_of(2) {
             return Err(Error::field(file, "n_audio_state", self.n_audio_state, "an even number"));
@@ -150,6 +156,10 @@ mod tests {
             (
                 Dims { n_audio_head: 7, ..TINY },
                 "`f`: n_audio_state is 384, expected a multiple of its 7 heads",
+            ),
+            (
+                Dims { n_text_state: 1024, n_text_head: 1, ..TINY },
+                "`f`: n_text_state is 1024, expected at most 512 for each of its 1 heads",
             ),
             (
                 Dims { n_audio_state: 15, n_audio_head: 3, ..TINY },

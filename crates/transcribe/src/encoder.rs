@@ -37,7 +37,7 @@ impl<'a> Encoder<'a> {
 
     /// A row without tokens over the window asked for.
     pub(crate) fn window(&mut self, request: &WindowRequest) -> Result<Row, Error> {
-        if let Some(row) = self.first.take_if(|_| (request.seek, request.n_frames) == (0, N_FRAMES)) {
+        if let Some(row) = self.first.take().filter(|_| (request.seek, request.n_frames) == (0, N_FRAMES)) {
             return Ok(row);
         }
         self.spectrogram.window(request.seek, request.n_frames, &mut self.mel)?;

@@ -187,9 +187,11 @@ impl<'a> Source<'a> {
         last: Option<(&WindowRequest, Row)>,
     ) -> Result<Option<(WindowRequest, DecodeRow)>, Error> {
         let Some(request) = walk.request() else { return Ok(None) };
-        let row = match last {
-            Some((last, row)) if (last.seek, last.n_frames) == (request.seek, request.n_frames) => row,
-            _ => self.encoder.window(&request)?,
+        // A row that is of no more use is dropped before the next window needs as much memory.
+        let is_same = |last: &WindowRequest| (last.seek, last.n_frames) == (request.seek, request.n_frames);
+        let row = match last.filter(|(last, _)| is_same(last)) {
+            Some((_, row)) => row,
+            None => self.encoder.window(&request)?,
         };
         let seed = seed(self.options, &request);
         let hypothesis = Hypothesis::new(self.plan.clone(), &request.prompt, request.temperature, seed)?;

@@ -37,7 +37,7 @@ pub enum Event<'a> {
         /// Seconds of the recording.
         total_s: f64,
     },
-    /// All is done, or was stopped. Told last.
+    /// The decoding has ended, or was stopped in its course. Told last.
     End(Stages),
     /// A token of a window was decoded. Tells nothing, but is a chance to stop.
     Step,

@@ -249,7 +249,9 @@ impl<const VNNI: bool, const BF16: bool> Simd for Avx512<VNNI, BF16> {
         let out: &mut [u8; 16] = out.first_chunk_mut().expect("a vector has 16 bytes");
         // SAFETY: see `splat`; 16 bytes are written to a reference to 16 bytes.
         unsafe {
-            let bytes = _mm512_cvtusepi32_epi8(_mm512_cvtps_epi32(x));
+            // A number just below zero must not become the greatest unsigned one.
+            let words = _mm512_max_epi32(_mm512_cvtps_epi32(x), _mm512_setzero_si512());
+            let bytes = _mm512_cvtusepi32_epi8(words);
             _mm_storeu_si128(out.as_mut_ptr().cast(), bytes);
         }
     }

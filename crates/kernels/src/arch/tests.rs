@@ -119,6 +119,10 @@ impl Kernel for CheckLanes {
         for (byte, x) in bytes.iter().zip(&x) {
             assert!((f32::from(*byte) - (x * 127.5 + 127.5)).abs() <= 0.5001, "{x} became {byte}");
         }
+        simd.store_bytes(simd.splat(-0.6), &mut bytes);
+        assert_eq!(bytes[0], 0);
+        simd.store_bytes(simd.splat(255.6), &mut bytes);
+        assert_eq!(bytes[0], 255);
         assert!((simd.sum(vx) - x.iter().sum::<f32>()).abs() < 1e-5);
         assert_eq!(simd.max_lane(vx), x.iter().copied().fold(f32::MIN, f32::max));
     }

@@ -12,7 +12,7 @@ impl Checkpoint {
     /// A model with random weights, the same for the same dimensions: good for nothing but measurements.
     ///
     /// The weights are scaled so that activations stay of order one. Special tokens have embeddings of zero, so their
-    /// logits are 0 and the greatest of the others is above: decoding never ends by itself.
+    /// logits are 0 and the greatest of the others is above: a multilingual model's decoding never ends by itself.
     pub fn random(name: &str, dims: Dims) -> Self {
         let mut file = File { bytes: Vec::new(), tensors: Vec::new(), rng: 0x9e37_79b9_7f4a_7c15 };
         file.tensors_of(&dims);
