@@ -24,11 +24,24 @@ enum Codec {
     Opus(Box<OpusTrack>),
 }
 
+/// What recorders write is far below these.
+const MAX_CHANNELS: usize = 256;
+const MAX_FRAMES: u64 = 1 << 17;
+
 impl TrackDecoder {
     /// Builds the decoder of a track.
     ///
     /// The error names the codec that cannot be decoded.
     pub(super) fn new(params: &AudioCodecParameters) -> Result<Self, String> {
+        let n_channels = params.channels.as_ref().map_or(0, Channels::count);
+        let n_frames = params.max_frames_per_packet.unwrap_or(0);
+        // Decoders reserve this much before they have seen a packet.
+        if n_channels > MAX_CHANNELS || n_frames > MAX_FRAMES {
+            return Err(format!(
+                "{} (packets of {n_frames} samples in {n_channels} channels)",
+                codec_name(params)
+            ));
+        }
         let mut params = params.clone();
         if params.codec == CODEC_ID_AAC
             && let Some(plain) = params.extra_data.as_deref().and_then(plain_aac_config)
@@ -179,6 +192,9 @@ impl Bits<'_> {
     }
 }
 
+/// What [`TrackDecoder::new`] calls a codec that it has no name for.
+pub(super) const UNKNOWN: &str = "unknown";
+
 /// Names a codec for messages.
 fn codec_name(params: &AudioCodecParameters) -> String {
     const NAMES: &[(AudioCodecId, &str)] = &[
@@ -197,6 +213,8 @@ fn codec_name(params: &AudioCodecParameters) -> String {
         (CODEC_ID_ADPCM_G726, "G.726"),
         (CODEC_ID_ADPCM_G726LE, "G.726"),
         (CODEC_ID_ADPCM_IMA_QT, "QuickTime IMA ADPCM"),
+        (CODEC_ID_PCM_S16BE, "PCM"),
+        (CODEC_ID_PCM_S16LE, "PCM"),
         (CODEC_ID_VORBIS, "Vorbis (with a damaged header)"),
         (CODEC_ID_FLAC, "FLAC (with a damaged header)"),
         (CODEC_ID_ALAC, "ALAC (with a damaged header)"),
@@ -209,7 +227,7 @@ fn codec_name(params: &AudioCodecParameters) -> String {
         };
     }
     let name = NAMES.iter().find(|&&(id, _)| id == params.codec).map(|&(_, name)| name);
-    name.map_or_else(|| "unknown".to_owned(), ToOwned::to_owned)
+    name.unwrap_or(UNKNOWN).to_owned()
 }
 
 #[cfg(test)]

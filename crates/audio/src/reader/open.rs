@@ -13,7 +13,7 @@ use symphonia::default::formats::{
 
 use super::chunks::{Chunks, format_name};
 use super::container::{Container, Found, recognise};
-use super::decode::TrackDecoder;
+use super::decode::{TrackDecoder, UNKNOWN};
 use super::guard::guard;
 use super::matroska::{Matroska, MatroskaTrack, next_cluster};
 use super::mp4::{Edit, Mp4Track};
@@ -236,7 +236,7 @@ impl Opened {
     }
 
     fn name_codec(&self, track: u32, codec: String) -> String {
-        if codec != "unknown" {
+        if codec != UNKNOWN {
             return codec;
         }
         let matroska_codec = self.matroska_track(track).map(|track| format!("`{}`", track.codec));

@@ -197,15 +197,20 @@ fn samples_that_are_no_numbers_become_silence() {
     assert_eq!(waveform, [0.5, 0.0, 0.0, -0.5, 1.0, 0.0, 1.0]);
 }
 
-/// Files whose middle is damaged, of 0.6 s (the WebM of 6 s), and by how many samples the end may move: nothing tells how many frames an
-/// MPEG or ADTS stream lost.
-const DAMAGEABLE: &[(&str, usize)] = &[
-    ("tone.mp3", 1600),
-    ("aac.aac", 1600),
-    ("aac.m4a", 0),
-    ("flac.flac", 0),
-    ("long.webm", 32),
-];
+#[test]
+fn what_a_header_claims_is_not_reserved() {
+    // Samples per packet, which the decoder of PCM reserves before it has seen one: 6 GB.
+    let mut bytes = std::fs::read(fixture("s16.caf")).unwrap();
+    assert_eq!(bytes[40..44], [0, 0, 0, 1]);
+    bytes[40] = 0xb0;
+    let error = AudioReader::from_reader(Cursor::new(bytes)).unwrap_err().to_string();
+    assert!(error.contains("packets of 2952790017 samples"), "{error}");
+}
+
+/// Files whose middle is damaged, of 0.6 s (the WebM of 6 s), and by how many samples the end may move:
+/// nothing tells how many frames an MPEG or ADTS stream lost.
+const DAMAGEABLE: &[(&str, usize)] =
+    &[("tone.mp3", 1600), ("aac.aac", 1600), ("aac.m4a", 0), ("flac.flac", 0), ("long.webm", 32)];
 
 #[test]
 fn damage_in_the_middle_does_not_move_the_rest() {
