@@ -369,3 +369,39 @@ fn odd_files_decode_as_well_as_with_ffmpeg() {
     }
     assert!(failures.is_empty(), "{failures:?}");
 }
+
+/// Recordings, and how many samples ffmpeg 5.1 makes of each.
+const RECORDINGS: &[(&str, usize)] = &[
+    ("jfk.wav", 176_000),
+    ("jfk.mp3", 176_000),
+    ("jfk.flac", 176_000),
+    ("audio/hotwords.mp3", 64_000),
+    ("audio/multilingual.mp3", 958_400),
+    ("audio/silero_test.mp3", 40_542),
+    ("audio/silero_test.opus", 129_024),
+    ("audio/silero_test.wav", 960_000),
+    ("audio/stereo_diarization.wav", 80_000),
+    ("audio/nonspeech/456440__inspectorj__bird-whistling-robin-single-13.ogg", 43_179),
+    ("audio/nonspeech/glacier-bay-humpback.ogg", 1_036_945),
+    ("audio/nonspeech/sorohanro_-_solo-trumpet-06.ogg", 85_335),
+];
+
+#[test]
+#[ignore = "needs ../shared"]
+fn recordings_are_as_long_as_with_ffmpeg() {
+    let read = |name: &str| {
+        golden::decode(&mut AudioReader::open(&golden::path(&format!("assets/{name}"))).unwrap()).unwrap()
+    };
+    for &(name, n_samples) in RECORDINGS {
+        let waveform = read(name);
+        // ffmpeg rounds a length that is no whole number of samples now up, now down.
+        assert!(waveform.len().abs_diff(n_samples) <= 1, "{name}: {} samples", waveform.len());
+        assert!(waveform.iter().any(|sample| sample.abs() > 0.01), "{name} is silent");
+    }
+    let reference = rounded(&read("jfk.wav"));
+    for (name, db) in [("jfk.mp3", 15.0), ("jfk.flac", 40.0)] {
+        let (snr, lag) = snr_db(&reference, &rounded(&read(name)));
+        println!("{name}: {snr:.1} dB, delay {lag}");
+        assert!(lag == 0 && snr > db, "{name}: {snr:.1} dB, delay {lag}");
+    }
+}
