@@ -241,12 +241,12 @@ class Windows:
         if not self.chance(self.settings.prompts):
             return []
         if self.chance(self.settings.long_prompts):
-            n = int(self.rng.integers(60, 224))
+            n = int(self.rng.integers(40, 224))
         else:
             n = int(self.rng.integers(2, 50))
         kind, out, at = self.rng.random(), [], int(self.rng.integers(0, 300))
         while len(out) < n:
-            k = int(self.rng.integers(1, 7))
+            k = 1 if kind > 0.2 else int(self.rng.integers(1, 7))
             length = k * int(self.rng.integers(15, 45))
             if at + length > 1500:
                 at = int(self.rng.integers(0, 100))

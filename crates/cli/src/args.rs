@@ -474,7 +474,7 @@ mod tests {
             (&["--threads", "x"], "invalid digit"),
             (&["--task", "summarise"], "transcribe, translate"),
             (&["--output-format", "doc"], "txt, srt, vtt, tsv, json, lrc, all"),
-            (&["--precision", "int8"], "f32"),
+            (&["--precision", "int4"], "f32, bf16, int8"),
             (&["--suppress-tokens", "a"], "token numbers"),
             (&["--clip-timestamps", "1,x"], "seconds"),
         ];
