@@ -1,6 +1,7 @@
 //! Keys and values of one layer for one sequence, and attention of one query to them: the decoder's.
 
 use std::cell::RefCell;
+use std::ops::Range;
 
 use half::slice::HalfFloatSliceExt;
 
@@ -23,7 +24,6 @@ pub enum CachePrecision {
 ///
 /// Both stand in panels as wide as a register tile, so that they are read from start to end: keys as
 /// `[n_head, panels of positions, head_dim, panel]`, values as `[n_head, panels of dimensions, capacity, panel]`.
-#[derive(Clone)]
 pub struct KeyValues {
     shape: Shape,
     len: usize,
@@ -31,7 +31,7 @@ pub struct KeyValues {
     values: Numbers,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Shape {
     n_head: usize,
     head_dim: usize,
@@ -51,7 +51,6 @@ impl Shape {
     }
 }
 
-#[derive(Clone)]
 enum Numbers {
     F32(Aligned),
     F16(Aligned),
@@ -64,6 +63,26 @@ impl Numbers {
             CachePrecision::F16 => Self::F16(Aligned::zeroed(len.div_ceil(2))),
         }
     }
+
+    fn precision(&self) -> CachePrecision {
+        match self {
+            Self::F32(_) => CachePrecision::F32,
+            Self::F16(_) => CachePrecision::F16,
+        }
+    }
+
+    /// Takes the numbers of some ranges over from `other`, which has as many.
+    fn copy_from(&mut self, other: &Self, ranges: impl Iterator<Item = Range<usize>>) {
+        match (self, other) {
+            (Self::F32(to), Self::F32(from)) => copy(from.numbers(), to.numbers_mut(), ranges),
+            (Self::F16(to), Self::F16(from)) => copy(from.halves(), to.halves_mut(), ranges),
+            _ => unreachable!("caches of one shape are kept in the same numbers"),
+        }
+    }
+}
+
+fn copy<N: Copy>(from: &[N], to: &mut [N], ranges: impl Iterator<Item = Range<usize>>) {
+    ranges.for_each(|range| to[range.clone()].copy_from_slice(&from[range]));
 }
 
 /// A number of a cache: how it is written, and how a vector of them is read.
@@ -91,6 +110,16 @@ impl Number for u16 {
     #[inline(always)]
     fn load<S: Simd>(simd: S, x: &[u16]) -> S::F32 {
         simd.load_f16(x)
+    }
+}
+
+impl Clone for KeyValues {
+    /// Copies what is held, and reserves as much room.
+    fn clone(&self) -> Self {
+        let Shape { n_head, head_dim, capacity, .. } = self.shape;
+        let mut clone = Self::new(n_head, head_dim, capacity, self.keys.precision());
+        clone.follow(self, 0);
+        clone
     }
 }
 
@@ -142,6 +171,54 @@ impl KeyValues {
             _ => unreachable!("keys and values are kept in the same numbers"),
         }
         self.len += n;
+    }
+
+    /// Becomes what `other` is, which holds the same in the first `n_same` positions: only later ones are copied.
+    ///
+    /// # Panics
+    /// If the caches differ in shape or precision, or one holds less than `n_same` positions.
+    pub fn follow(&mut self, other: &Self, n_same: usize) {
+        assert_eq!(self.shape, other.shape, "a cache cannot follow one of another shape");
+        assert_eq!(
+            self.keys.precision(),
+            other.keys.precision(),
+            "a cache cannot follow one of other numbers"
+        );
+        assert!(n_same <= self.len.min(other.len), "{n_same} positions are not held by both caches");
+        let Shape { n_head, head_dim, capacity, panel } = self.shape;
+        let (keys_len, values_len) = (self.shape.keys_len(), self.shape.values_len());
+        // Keys stand in panels of positions: the one that is partly the same is copied too.
+        let panels = n_same / panel * panel * head_dim..other.len.next_multiple_of(panel) * head_dim;
+        let keys = (0..n_head).map(|head| head * keys_len + panels.start..head * keys_len + panels.end);
+        self.keys.copy_from(&other.keys, keys);
+        let rows = n_same * panel..other.len * panel;
+        let values = (0..n_head * values_len).step_by(capacity * panel);
+        self.values.copy_from(&other.values, values.map(|at| at + rows.start..at + rows.end));
+        self.len = other.len;
+    }
+
+    /// The scores of one query against the first `out.len()` positions: `q · kᵀ / sqrt(head_dim)` of one head, before
+    /// softmax.
+    ///
+    /// - `query`: `[head_dim]`
+    /// - `out`: one score per position
+    ///
+    /// # Panics
+    /// If so many positions are not held, or a length does not fit.
+    pub fn scores(&self, head_idx: usize, query: &[f32], out: &mut [f32]) {
+        let shape = self.shape;
+        assert!(out.len() <= self.len, "{} positions of {} have no scores", out.len(), self.len);
+        assert!(head_idx < shape.n_head, "there is no head {head_idx}");
+        assert_eq!(query.len(), shape.head_dim, "query is not [head_dim]");
+        let at = head_idx * shape.keys_len();
+        SCRATCH.with_borrow_mut(|scratch| match &self.keys {
+            Numbers::F32(keys) => {
+                dispatch(Scores { shape, keys: &keys.numbers()[at..], query, scratch, out });
+            }
+            Numbers::F16(keys) => {
+                dispatch(Scores { shape, keys: &keys.halves()[at..], query, scratch, out });
+            }
+        });
     }
 
     /// Attention of one query to the first `len` positions: `softmax(q · kᵀ / sqrt(head_dim)) · v` of one head.
@@ -221,19 +298,8 @@ impl<N: Number> Kernel for Attend<'_, N> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Shape { head_dim, capacity, panel, .. } = self.shape;
-        let n_panels = self.len.div_ceil(panel);
-        self.scratch.at_least(n_panels * panel + head_dim);
-        let (scores, rest) = self.scratch.numbers_mut().split_at_mut(n_panels * panel);
-        let scaled = &mut rest[..head_dim];
-        let scale = 1.0 / (head_dim as f32).sqrt();
-        for (out, x) in scaled.iter_mut().zip(self.query) {
-            *out = x * scale;
-        }
-        for (scores, keys) in scores.chunks_exact_mut(panel).zip(self.keys.chunks_exact(head_dim * panel)) {
-            weighted_sum(simd, scaled, keys, scores);
-        }
-        let scores = &mut scores[..self.len];
+        let Shape { capacity, panel, .. } = self.shape;
+        let scores = scores(simd, self.shape, self.len, self.keys, self.query, self.scratch);
         softmax(scores);
         let mut sums = [0.0; MAX_PANEL];
         for (out, values) in self.out.chunks_mut(panel).zip(self.values.chunks_exact(capacity * panel)) {
@@ -241,6 +307,49 @@ impl<N: Number> Kernel for Attend<'_, N> {
             out.copy_from_slice(&sums[..out.len()]);
         }
     }
+}
+
+struct Scores<'a, N> {
+    shape: Shape,
+    keys: &'a [N],    // [panels of positions, head_dim, panel]
+    query: &'a [f32], // [head_dim]
+    scratch: &'a mut Aligned,
+    out: &'a mut [f32], // [len]
+}
+
+impl<N: Number> Kernel for Scores<'_, N> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let scores = scores(simd, self.shape, self.out.len(), self.keys, self.query, self.scratch);
+        self.out.copy_from_slice(scores);
+    }
+}
+
+/// The scaled products of a query with the keys of the first `len` positions; they stand in `scratch`.
+#[inline(always)]
+fn scores<'a, S: Simd, N: Number>(
+    simd: S,
+    shape: Shape,
+    len: usize,
+    keys: &[N],
+    query: &[f32],
+    scratch: &'a mut Aligned,
+) -> &'a mut [f32] {
+    let Shape { head_dim, panel, .. } = shape;
+    let n_panels = len.div_ceil(panel);
+    scratch.at_least(n_panels * panel + head_dim);
+    let (scores, rest) = scratch.numbers_mut().split_at_mut(n_panels * panel);
+    let scaled = &mut rest[..head_dim];
+    let scale = 1.0 / (head_dim as f32).sqrt();
+    for (out, x) in scaled.iter_mut().zip(query) {
+        *out = x * scale;
+    }
+    for (scores, keys) in scores.chunks_exact_mut(panel).zip(keys.chunks_exact(head_dim * panel)) {
+        weighted_sum(simd, scaled, keys, scores);
+    }
+    &mut scores[..len]
 }
 
 /// An upper bound of `TILE_COLUMNS`.

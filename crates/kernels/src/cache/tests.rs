@@ -50,6 +50,51 @@ fn positions_may_come_at_once_or_one_by_one() {
 }
 
 #[test]
+fn a_cache_that_follows_another_gives_what_the_other_gives() {
+    let threads = Threads::new(1);
+    let (n_head, head_dim, n_state) = (2, 20, 40);
+    let rows = numbers(60 * 2 * n_state, 4);
+    let others = numbers(60 * 2 * n_state, 5);
+    let query = numbers(n_state, 6);
+    for precision in [CachePrecision::F32, CachePrecision::F16] {
+        for (n_same, len, other_len) in
+            [(0, 0, 60), (0, 3, 3), (7, 7, 8), (17, 20, 20), (33, 60, 34), (5, 9, 5)]
+        {
+            let mut cache = KeyValues::new(n_head, head_dim, 60, precision);
+            cache.extend(&threads, &rows[..n_same * 2 * n_state]);
+            let mut other = cache.clone();
+            cache.extend(&threads, &others[n_same * 2 * n_state..len * 2 * n_state]);
+            other.extend(&threads, &rows[n_same * 2 * n_state..other_len * 2 * n_state]);
+            cache.follow(&other, n_same);
+            assert_eq!(cache.len(), other_len);
+            let [mut x, mut y] = [(); 2].map(|()| vec![0.0; n_state]);
+            attend(&cache, other_len, &query, &mut x);
+            attend(&other, other_len, &query, &mut y);
+            assert_eq!(x, y, "{n_same} the same of {len} and {other_len}");
+        }
+    }
+}
+
+#[test]
+fn scores_are_the_products_of_query_and_keys() {
+    let (n_head, head_dim, n_state) = (2, 20, 40);
+    let (k, query) = (numbers(45 * n_state, 4), numbers(n_state, 6));
+    for (precision, tolerance) in [(CachePrecision::F32, 1e-5), (CachePrecision::F16, 1e-3)] {
+        let mut cache = KeyValues::new(n_head, head_dim, 50, precision);
+        k.chunks(n_state).for_each(|k| cache.extend(&Threads::new(1), &[k, k].concat()));
+        for head in 0..n_head {
+            let head_of = |row: &[f32]| row[head * head_dim..][..head_dim].to_vec();
+            let product = |k: &[f32]| head_of(k).iter().zip(head_of(&query)).map(|(k, q)| k * q).sum::<f32>();
+            let expected: Vec<f32> =
+                k.chunks(n_state).take(33).map(|k| product(k) / (head_dim as f32).sqrt()).collect();
+            let mut found = [0.0; 33];
+            cache.scores(head, &head_of(&query), &mut found);
+            assert_close("scores", &found, &expected, tolerance);
+        }
+    }
+}
+
+#[test]
 #[should_panic(expected = "3 positions are more than the room for 2")]
 fn a_full_cache_takes_no_more() {
     let mut cache = KeyValues::new(1, 4, 2, CachePrecision::F32);
