@@ -111,7 +111,7 @@ impl Checkpoint {
         let is_index = weights.to_string_lossy().ends_with(".index.json");
         let (format, files, contents) = if is_index { open_shards(&weights)? } else { open_file(&weights)? };
         let (dims, generation) = match contents.dims {
-            Some(dims) => (dims, Generation::new(&dims)),
+            Some(dims) => (dims, Generation::new(&dims, &weights.to_string_lossy())),
             None => read_config(&weights)?,
         };
         let named = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
@@ -148,7 +148,7 @@ impl Checkpoint {
         let dims = config::read_dims(config, &format!("{name}/config.json"))?;
         let generation = match generation {
             Some(text) => Generation::from_json(text, &format!("{name}/generation_config.json"), &dims)?,
-            None => Generation::new(&dims),
+            None => Generation::new(&dims, name),
         };
         Ok(Self {
             name: name.to_owned(),
@@ -388,7 +388,7 @@ fn read_config(weights: &Path) -> Result<(Dims, Generation), Error> {
     let dims = config::read_dims(&config::read_text(&path)?, &label(&path))?;
     let generation = match config::beside(weights, "generation_config.json") {
         Some(path) => Generation::from_json(&config::read_text(&path)?, &label(&path), &dims)?,
-        None => Generation::new(&dims),
+        None => Generation::new(&dims, &weights.to_string_lossy()),
     };
     Ok((dims, generation))
 }

@@ -28,6 +28,16 @@ impl Row {
     pub fn truncate(&mut self, n_tokens: usize) {
         self.self_kv.iter_mut().for_each(|kv| kv.truncate(n_tokens));
     }
+
+    /// Becomes what `other` is, a row over the same window whose first `n_same` tokens are the same: only what later
+    /// tokens left is copied.
+    ///
+    /// # Panics
+    /// If the rows are of different models or windows, or one has less than `n_same` tokens.
+    pub fn follow(&mut self, other: &Self, n_same: usize) {
+        assert!(Arc::ptr_eq(&self.cross_kv, &other.cross_kv), "a row cannot follow one over another window");
+        self.self_kv.iter_mut().zip(&other.self_kv).for_each(|(kv, other)| kv.follow(other, n_same));
+    }
 }
 
 /// What one row takes part in a step with.
@@ -38,6 +48,17 @@ pub struct Step<'a> {
     pub tokens: &'a [u32],
     /// `[k, n_vocab]`: receives the logits after each of the last `k` tokens.
     pub logits: &'a mut [f32],
+}
+
+/// Where attention heads look while tokens are fed.
+pub struct Watch<'a> {
+    /// (layer, head) of each.
+    pub heads: &'a [(usize, usize)],
+    /// How many of the window's audio features they are watched at.
+    pub n_ctx: usize,
+    /// `[n_tokens, n_heads, n_ctx]`: receives the scores of cross-attention before softmax, for the tokens of all
+    /// steps one after the other.
+    pub scores: &'a mut [f32],
 }
 
 /// What a step computes with; grows to the largest step and is used again.
@@ -111,15 +132,21 @@ impl Decoder {
         Row { self_kv: self.blocks.iter().map(|_| empty()).collect(), cross_kv }
     }
 
-    /// Feeds every row its tokens and computes the logits that the steps ask for.
+    /// Feeds every row its tokens and computes the logits that the steps ask for, and the scores of heads to watch.
     ///
     /// # Panics
-    /// If a token is not in the vocabulary, a row grows past `n_text_ctx`, or `logits` is not `[k, n_vocab]` with `k`
-    /// at most the number of the step's tokens.
-    pub(crate) fn run(&self, threads: &Threads, steps: &mut [Step<'_>], scratch: &mut Scratch) {
+    /// If a token is not in the vocabulary, a row grows past `n_text_ctx`, `logits` is not `[k, n_vocab]` with `k`
+    /// at most the number of the step's tokens, or the scores to watch are not `[n_tokens, n_heads, n_ctx]`.
+    pub(crate) fn run(
+        &self,
+        threads: &Threads,
+        steps: &mut [Step<'_>],
+        mut watch: Option<Watch<'_>>,
+        scratch: &mut Scratch,
+    ) {
         self.embed(steps, scratch);
         for (layer, block) in self.blocks.iter().enumerate() {
-            block.run(threads, &self.dims, layer, steps, scratch);
+            block.run(threads, &self.dims, layer, steps, watch.as_mut(), scratch);
         }
         self.logits(threads, steps, scratch);
     }
@@ -222,6 +249,7 @@ impl Block {
         dims: &Dims,
         layer: usize,
         steps: &mut [Step<'_>],
+        watch: Option<&mut Watch<'_>>,
         scratch: &mut Scratch,
     ) {
         let Dims { n_text_state: n_state, n_text_head: n_head, .. } = *dims;
@@ -249,6 +277,20 @@ impl Block {
             let cache = &steps[owner[token_idx]].row.cross_kv[layer];
             cache.attend(head_idx, cache.len(), &queries[idx * head_dim..][..head_dim], out);
         });
+        if let Some(Watch { heads, n_ctx, scores }) = watch {
+            assert_eq!(
+                scores.len(),
+                owner.len() * heads.len() * *n_ctx,
+                "scores: not [n_tokens, n_heads, n_ctx]"
+            );
+            threads.for_each_chunk(scores, *n_ctx, |idx, out| {
+                let (token_idx, (head_layer, head_idx)) = (idx / heads.len(), heads[idx % heads.len()]);
+                if head_layer == layer {
+                    let query = &queries[token_idx * n_state + head_idx * head_dim..][..head_dim];
+                    steps[owner[token_idx]].row.cross_kv[layer].scores(head_idx, query, out);
+                }
+            });
+        }
         linear(threads, Input::matrix(normed, n_state), &self.cross_out, Epilogue::Add, x);
 
         self.mlp.ln.run(threads, x, normed);

@@ -1,5 +1,7 @@
 //! How a model wants to be decoded: what `generation_config.json` says.
 
+mod heads;
+
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
@@ -15,7 +17,8 @@ pub struct Generation {
     /// Tokens that do not come first, if the model lists them; else those of
     /// [`Tokenizer::blank_tokens`](crate::Tokenizer::blank_tokens) apply.
     pub begin_suppress_tokens: Option<Vec<u32>>,
-    /// Cross-attention heads that follow the audio, (layer, head); by default all heads of the decoder's upper half.
+    /// Cross-attention heads that follow the audio, (layer, head); by default those of the published model of the same
+    /// shape, else all heads of the decoder's upper half.
     pub alignment_heads: Vec<(usize, usize)>,
     /// Whether the model knows other languages than English.
     pub is_multilingual: bool,
@@ -43,12 +46,12 @@ struct Json {
 }
 
 impl Generation {
-    /// openai/whisper's defaults for a model of these dimensions.
-    pub fn new(dims: &Dims) -> Self {
+    /// openai/whisper's defaults for a model of these dimensions and this name.
+    pub fn new(dims: &Dims, name: &str) -> Self {
         Self {
             suppress_tokens: None,
             begin_suppress_tokens: None,
-            alignment_heads: upper_half(dims),
+            alignment_heads: heads::alignment_heads(dims, name),
             is_multilingual: dims.is_multilingual(),
             lang_to_id: BTreeMap::new(),
             task_to_id: BTreeMap::new(),
@@ -82,7 +85,7 @@ impl Generation {
         {
             return Err(Error::field(file, field, id, format!("tokens below {}", dims.n_vocab)));
         }
-        let default = Self::new(dims);
+        let default = Self::new(dims, file);
         // Some distilled models carry the heads of their teacher, which has more layers.
         let heads = json.alignment_heads.filter(|heads| {
             !heads.is_empty()
@@ -99,14 +102,6 @@ impl Generation {
             max_initial_timestamp_index: json.max_initial_timestamp_index,
         })
     }
-}
-
-/// All heads of the layers from the middle on.
-///
-/// Source: `Whisper.__init__` in openai/whisper `whisper/model.py`.
-fn upper_half(dims: &Dims) -> Vec<(usize, usize)> {
-    let layers = dims.n_text_layer / 2..dims.n_text_layer;
-    layers.flat_map(|layer| (0..dims.n_text_head).map(move |head| (layer, head))).collect()
 }
 
 #[cfg(test)]
@@ -129,7 +124,7 @@ mod tests {
     #[test]
     fn an_empty_file_gives_the_defaults() {
         let generation = Generation::from_json("{\"suppress_tokens\": null}", "f", &DIMS).unwrap();
-        assert_eq!(generation, Generation::new(&DIMS));
+        assert_eq!(generation, Generation::new(&DIMS, "f"));
         assert_eq!(generation.alignment_heads, [(1, 0), (1, 1), (2, 0), (2, 1)]);
         assert!(generation.is_multilingual);
     }
@@ -151,7 +146,7 @@ mod tests {
     fn heads_of_another_model_are_not_taken() {
         let generation =
             Generation::from_json(r#"{"alignment_heads": [[1, 0], [3, 0]]}"#, "f", &DIMS).unwrap();
-        assert_eq!(generation.alignment_heads, Generation::new(&DIMS).alignment_heads);
+        assert_eq!(generation.alignment_heads, Generation::new(&DIMS, "f").alignment_heads);
     }
 
     #[test]

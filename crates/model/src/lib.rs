@@ -12,7 +12,7 @@ mod tokenizer;
 
 pub use boswell_kernels::{InstructionSet, Precision};
 pub use checkpoint::{Checkpoint, Dtype, Format, Share, Tensor};
-pub use decoder::{Row, Scratch, Step};
+pub use decoder::{Row, Scratch, Step, Watch};
 pub use dims::Dims;
 pub use encoder::AudioFeatures;
 pub use error::Error;

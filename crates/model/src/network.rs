@@ -6,7 +6,7 @@ use boswell_kernels::{Precision, Threads};
 
 use crate::decoder::Decoder;
 use crate::encoder::Encoder;
-use crate::{AudioFeatures, Checkpoint, Dims, Error, Generation, Row, Scratch, Step, Tokenizer};
+use crate::{AudioFeatures, Checkpoint, Dims, Error, Generation, Row, Scratch, Step, Tokenizer, Watch};
 
 /// How a model is loaded.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,7 +106,16 @@ impl Model {
     /// If a token is not in the vocabulary, a row grows past `n_text_ctx`, or a step's `logits` is not `[k, n_vocab]`
     /// with `k` at most the number of its tokens.
     pub fn decode(&self, steps: &mut [Step<'_>], scratch: &mut Scratch) {
-        self.decoder.run(&self.threads, steps, scratch);
+        self.decoder.run(&self.threads, steps, None, scratch);
+    }
+
+    /// Feeds every row its tokens as [`decode`](Self::decode) does, and tells where attention heads look.
+    ///
+    /// # Panics
+    /// As [`decode`](Self::decode); if the scores to watch are not `[n_tokens, n_heads, n_ctx]`, or a head does not
+    /// exist.
+    pub fn decode_watched(&self, steps: &mut [Step<'_>], watch: Watch<'_>, scratch: &mut Scratch) {
+        self.decoder.run(&self.threads, steps, Some(watch), scratch);
     }
 }
 

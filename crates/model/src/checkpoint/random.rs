@@ -21,7 +21,7 @@ impl Checkpoint {
             path: None,
             format: Format::Safetensors,
             dims,
-            generation: Generation::new(&dims),
+            generation: Generation::new(&dims, name),
             naming: Naming::OpenAi,
             files: vec![Storage::Owned(file.bytes)],
             tensors: file.tensors.into_iter().collect(),

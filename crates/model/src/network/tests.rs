@@ -131,6 +131,51 @@ fn logits_equal_the_reference() {
 
 #[test]
 #[ignore = "needs ../shared"]
+fn heads_that_are_watched_look_where_they_look_in_one_piece_or_in_several() {
+    let (_, _, model) = golden_models().swap_remove(0);
+    let tokens: Vec<u32> = (100..123).collect();
+    let (heads, n_ctx) = ([(1, 1), (0, 0)], 700);
+    let first = model.start(&model.encode(&jfk()));
+    let (mut scratch, n_vocab) = (Scratch::default(), model.dims().n_vocab);
+    let mut run = |chunk: usize| {
+        let (mut row, mut logits) = (first.clone(), vec![0.0; n_vocab]);
+        let mut scores = vec![0.0; tokens.len() * heads.len() * n_ctx];
+        for (tokens, scores) in tokens.chunks(chunk).zip(scores.chunks_mut(chunk * heads.len() * n_ctx)) {
+            let steps = &mut [Step { row: &mut row, tokens, logits: &mut logits }];
+            model.decode_watched(steps, Watch { heads: &heads, n_ctx, scores }, &mut scratch);
+        }
+        (scores, logits)
+    };
+    let ((whole, logits), (pieces, _)) = (run(100), run(5));
+    assert_close("scores", &pieces, &whole, 1e-4);
+    assert!(whole.iter().any(|score| score.abs() > 0.1), "every head has scores");
+    let (mut row, mut plain) = (first.clone(), vec![0.0; n_vocab]);
+    model.decode(&mut [Step { row: &mut row, tokens: &tokens, logits: &mut plain }], &mut scratch);
+    assert_eq!(plain, logits, "watching changes nothing");
+}
+
+#[test]
+#[ignore = "needs ../shared"]
+fn a_row_that_follows_another_goes_on_as_the_other_does() {
+    let (_, _, model) = golden_models().swap_remove(0);
+    let mut scratch = Scratch::default();
+    let mut logits = vec![0.0; model.dims().n_vocab];
+    let mut row = model.start(&model.encode(&jfk()));
+    let mut feed = |row: &mut Row, tokens: &[u32]| {
+        model.decode(&mut [Step { row, tokens, logits: &mut logits }], &mut scratch);
+        logits.clone()
+    };
+    feed(&mut row, &[50258, 50259, 50359]);
+    let mut other = row.clone();
+    feed(&mut row, &[1000, 1001, 1002]);
+    feed(&mut other, &[1000, 2001]);
+    row.follow(&other, 4);
+    assert_eq!(row.n_tokens(), 5);
+    assert_eq!(feed(&mut row, &[3000]), feed(&mut other, &[3000]));
+}
+
+#[test]
+#[ignore = "needs ../shared"]
 fn the_real_base_encoder_equals_the_reference() {
     let folder = "models/whisper-base-encoder";
     let golden = tensors(&format!("{folder}/golden.safetensors"));
