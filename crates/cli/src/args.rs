@@ -1,6 +1,7 @@
 //! The command line: what may be said, and what each word means.
 
 pub(crate) mod normalise;
+mod search;
 mod values;
 
 use std::path::PathBuf;
@@ -9,6 +10,7 @@ use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use boswell_transcribe::SuppressTokens;
+pub(crate) use search::SearchArgs;
 pub(crate) use values::Limit;
 
 const STYLES: Styles = Styles::styled()
@@ -185,6 +187,8 @@ pub(crate) struct TranscribeArgs {
     pub(crate) model: ModelArgs,
     #[command(flatten)]
     pub(crate) decoding: DecodingArgs,
+    #[command(flatten)]
+    pub(crate) search: SearchArgs,
     #[command(flatten)]
     pub(crate) fallback: FallbackArgs,
 }
@@ -460,6 +464,16 @@ mod tests {
     }
 
     #[test]
+    fn searches_are_asked_for_as_openai_users_do() {
+        let args = transcribe(&["--beam_size", "5", "--best_of", "None", "--length_penalty", "0.6", "a.wav"]);
+        assert_eq!((args.search.beam_size, args.search.best_of), (5, 1));
+        assert_eq!((args.search.patience, args.search.length_penalty), (1.0, Limit(Some(0.6))));
+        let args = transcribe(&["--suppress_numerals", "a.wav"]);
+        assert!(args.search.suppress_numerals && args.search.suppress_blank);
+        assert_eq!((args.search.beam_size, args.search.best_of), (1, 5));
+    }
+
+    #[test]
     fn formats_come_with_commas_and_by_repeating() {
         let args = transcribe(&["-f", "srt,json", "--output_format", "txt", "a.wav"]);
         assert_eq!(args.output.output_format, [FormatArg::Srt, FormatArg::Json, FormatArg::Txt]);
@@ -477,6 +491,10 @@ mod tests {
             (&["--precision", "int4"], "f32, bf16, int8"),
             (&["--suppress-tokens", "a"], "token numbers"),
             (&["--clip-timestamps", "1,x"], "seconds"),
+            (&["--beam-size", "0"], "1 to 100"),
+            (&["--best-of", "101"], "1 to 100"),
+            (&["--patience", "0"], "above 0"),
+            (&["--length-penalty", "x"], "a number or `none`"),
         ];
         for (flags, expected) in cases {
             let message = parse(&[&["transcribe"], *flags, &["a.wav"]].concat()).unwrap_err().to_string();

@@ -1,10 +1,11 @@
 //! Decoding: from the audio features of windows to their tokens.
 //!
-//! A [`Plan`] says how the windows of a recording are decoded. A [`Hypothesis`] is one sequence of tokens on its
-//! way; it takes logits and gives the next token. A [`DecodeRow`] is a hypothesis with its kv-cache, and [`step`]
-//! moves any number of rows on by one token, reading each weight once.
+//! A [`Plan`] says how the windows of a recording are decoded. A [`Search`] is one window's: it takes the logits of its
+//! sequences and says how they go on, greedily, in beams, or by draws. A [`Decode`] is a search with the kv-caches of
+//! its sequences, and [`step`] moves any number of them on by one token, reading each weight once.
 
 mod sample;
+mod search;
 
 use std::sync::Arc;
 
@@ -14,15 +15,19 @@ use crate::compression::compression_ratio;
 use crate::rules::Rules;
 use crate::transcript::strip;
 use crate::{Error, Options};
+use search::{Search, Width};
 
 /// How the windows of a recording are decoded.
 #[derive(Debug)]
 pub(crate) struct Plan {
     rules: Rules,
+    width: Width,
     /// Start of transcript, language, task, and no timestamps if so.
     sot_sequence: Vec<u32>,
     /// Follows the start sequence.
     prefix: Vec<u32>,
+    /// Precedes the text before.
+    hotwords: Vec<u32>,
     sot_prev: u32,
     eot: u32,
     no_speech: u32,
@@ -32,24 +37,19 @@ pub(crate) struct Plan {
     sample_len: usize,
 }
 
-/// One sequence of tokens on its way.
-#[derive(Debug)]
-pub(crate) struct Hypothesis {
-    plan: Arc<Plan>,
-    /// The start tokens and, from `sample_begin` on, what was sampled.
-    tokens: Vec<u32>,
-    sample_begin: usize,
-    temperature: f32,
-    rng: fastrand::Rng,
-    sum_logprob: f32,
-    no_speech_prob: Option<f32>,
-    finished: bool,
+/// A window on its way, and what the model keeps for it.
+pub(crate) struct Decode {
+    search: Search,
+    rows: Vec<DecodeRow>, // one for each sequence that is not at its end
+    /// Rows whose sequences ended or were given up.
+    spare: Vec<DecodeRow>,
 }
 
-/// A hypothesis and what the model keeps for it.
-pub(crate) struct DecodeRow {
-    hypothesis: Hypothesis,
+/// What the model keeps for one sequence.
+struct DecodeRow {
     row: Row,
+    /// What the row was fed.
+    fed: Vec<u32>,
     logits: Vec<f32>, // [k, n_vocab]: k from the start of transcript on at first, then 1
 }
 
@@ -69,7 +69,8 @@ impl Plan {
     /// The plan for a model with `dims`, for speech in `language`, a code that `tokenizer` knows.
     ///
     /// # Errors
-    /// [`Error::Option`] if a token to suppress is not in the vocabulary, [`Error::Model`] if the language is not.
+    /// [`Error::Option`] if a token to suppress is not in the vocabulary or another option has no sense,
+    /// [`Error::Model`] if the language is not in the vocabulary.
     pub(crate) fn new(
         tokenizer: &Tokenizer,
         dims: &Dims,
@@ -84,12 +85,18 @@ impl Plan {
         let half_ctx = dims.n_text_ctx / 2;
         let sample_len =
             options.max_new_tokens.filter(|&n| n > 0).unwrap_or(half_ctx).min(dims.n_text_ctx + 1);
-        let prefix = options.prefix.as_deref().filter(|text| !text.is_empty());
-        let prefix = prefix.map_or_else(Vec::new, |text| encode_prompt(tokenizer, text));
+        let encoded = |text: &Option<String>| {
+            let text = text.as_deref().filter(|text| !strip(text).is_empty());
+            text.map_or_else(Vec::new, |text| encode_prompt(tokenizer, text))
+        };
+        let (prefix, mut hotwords) = (encoded(&options.prefix), encoded(&options.hotwords));
+        hotwords.truncate(half_ctx - 1);
         Ok(Self {
             rules: Rules::new(tokenizer, dims.n_vocab, options)?,
+            width: Width::new(options)?,
             sot_sequence,
             prefix: last(&prefix, half_ctx as isize - sample_len as isize).to_vec(),
+            hotwords,
             sot_prev: special.sot_prev,
             eot: special.eot,
             no_speech: special.no_speech,
@@ -99,7 +106,7 @@ impl Plan {
         })
     }
 
-    /// The tokens that a decode starts from: the end of `prompt`, the start sequence, the prefix.
+    /// The tokens that a decode starts from: hotwords and the end of `prompt`, the start sequence, the prefix.
     ///
     /// # Errors
     /// [`Error::Context`] if they are more than the model's context holds.
@@ -107,9 +114,11 @@ impl Plan {
     /// Source: `DecodingTask._get_initial_tokens` in openai/whisper `whisper/decoding.py`.
     pub(crate) fn initial_tokens(&self, prompt: &[u32]) -> Result<Vec<u32>, Error> {
         let mut tokens = Vec::with_capacity(self.n_text_ctx + 1);
-        if !prompt.is_empty() {
+        if !prompt.is_empty() || !self.hotwords.is_empty() {
             tokens.push(self.sot_prev);
-            tokens.extend_from_slice(last(prompt, (self.n_text_ctx / 2) as isize - 1));
+            tokens.extend_from_slice(&self.hotwords);
+            let room = self.n_text_ctx / 2 - 1 - self.hotwords.len();
+            tokens.extend_from_slice(&prompt[prompt.len().saturating_sub(room)..]);
         }
         tokens.extend_from_slice(&self.sot_sequence);
         tokens.extend_from_slice(&self.prefix);
@@ -120,107 +129,108 @@ impl Plan {
     }
 }
 
-impl Hypothesis {
-    /// A hypothesis of which nothing is sampled yet.
+impl Decode {
+    /// A decode of the window whose cross-attention `row` holds, of which nothing is sampled yet.
     ///
     /// - `seed`: where the draws at temperatures above 0 start.
     ///
     /// # Errors
     /// [`Error::Context`] as [`Plan::initial_tokens`].
-    pub(crate) fn new(plan: Arc<Plan>, prompt: &[u32], temperature: f32, seed: u64) -> Result<Self, Error> {
-        let tokens = plan.initial_tokens(prompt)?;
-        let sample_begin = tokens.len();
-        let rng = fastrand::Rng::with_seed(seed);
-        Ok(Self {
-            plan,
-            tokens,
-            sample_begin,
-            temperature,
-            rng,
-            sum_logprob: 0.0,
-            no_speech_prob: None,
-            finished: false,
-        })
-    }
-
-    /// The number of positions from the start of transcript to the last start token: of the first their logits say
-    /// whether there is speech, of the last what comes next.
-    fn n_first_logits(&self) -> usize {
-        self.plan.sot_sequence.len() + self.plan.prefix.len()
-    }
-
-    /// Takes the logits after the last tokens and appends the next token, or finishes.
-    ///
-    /// - `logits`: `[k, n_vocab]`: at first the rows from the start of transcript on, then the last row. Overwritten.
-    fn feed(&mut self, logits: &mut [f32]) {
-        let plan = &self.plan;
-        if self.no_speech_prob.is_none() {
-            let at_sot = &logits[..plan.n_vocab];
-            let logprob = at_sot[plan.no_speech as usize] - boswell_kernels::log_sum_exp(at_sot);
-            self.no_speech_prob = Some(logprob.exp());
-        }
-        let last_row = logits.len() - plan.n_vocab;
-        let logits = &mut logits[last_row..];
-        let allowed = plan.rules.apply(logits, &self.tokens[self.sample_begin..]);
-        let Some((token, logprob)) = sample::choose(logits, &allowed, self.temperature, &mut self.rng) else {
-            self.finished = true;
-            return;
-        };
-        self.sum_logprob += logprob;
-        if token == plan.eot as usize {
-            self.finished = true;
-            return;
-        }
-        self.tokens.push(token as u32);
-        let n_sampled = self.tokens.len() - self.sample_begin;
-        self.finished = n_sampled >= plan.sample_len || self.tokens.len() > plan.n_text_ctx;
-    }
-}
-
-impl DecodeRow {
-    /// A hypothesis about the window whose cross-attention `row` holds.
-    pub(crate) fn new(hypothesis: Hypothesis, row: Row) -> Self {
-        let logits = vec![0.0; hypothesis.n_first_logits() * hypothesis.plan.n_vocab];
-        Self { hypothesis, row, logits }
+    pub(crate) fn new(
+        plan: Arc<Plan>,
+        prompt: &[u32],
+        temperature: f32,
+        seed: u64,
+        row: Row,
+    ) -> Result<Self, Error> {
+        let search = Search::new(plan, prompt, temperature, seed)?;
+        let logits = vec![0.0; search.n_first_logits() * search.plan().n_vocab];
+        let rows = vec![DecodeRow { row, fed: Vec::new(), logits }];
+        Ok(Self { search, rows, spare: Vec::new() })
     }
 
     /// Whether the end of the text, or of the room for it, was reached.
     pub(crate) fn is_finished(&self) -> bool {
-        self.hypothesis.finished
+        self.search.is_finished()
     }
 
     /// What has been decoded.
     pub(crate) fn decoded(&self, tokenizer: &Tokenizer) -> Decoded {
-        let Hypothesis { tokens, sample_begin, temperature, sum_logprob, no_speech_prob, .. } =
-            &self.hypothesis;
-        let tokens = tokens[*sample_begin..].to_vec();
+        let (tokens, sum_logprob) = self.search.best();
         Decoded {
-            temperature: *temperature,
-            avg_logprob: f64::from(*sum_logprob) / (tokens.len() + 1) as f64,
-            no_speech_prob: no_speech_prob.map_or(0.0, f64::from),
-            compression_ratio: compression_ratio(strip(&tokenizer.decode(&tokens))),
-            tokens,
+            temperature: self.search.temperature(),
+            avg_logprob: f64::from(sum_logprob) / (tokens.len() + 1) as f64,
+            no_speech_prob: self.search.no_speech_prob().map_or(0.0, f64::from),
+            compression_ratio: compression_ratio(strip(&tokenizer.decode(tokens))),
+            tokens: tokens.to_vec(),
         }
     }
 
-    /// The row over the window, for another hypothesis: without tokens.
+    /// A row over the window, for another decode: without tokens.
     pub(crate) fn into_row(mut self) -> Row {
-        self.row.truncate(0);
-        self.row
+        let mut row = self.rows.pop().or(self.spare.pop()).expect("a decode never loses its last row").row;
+        row.truncate(0);
+        row
+    }
+
+    /// Takes the logits of all rows, and puts the rows where their sequences went.
+    fn feed(&mut self) {
+        self.search.feed(self.rows.iter_mut().map(|row| row.logits.as_mut_slice()));
+        let sources = self.search.sources();
+        if sources.iter().copied().eq(0..self.rows.len()) {
+            return;
+        }
+        // The first of those that go on from a sequence keeps its row; the others copy what differs into rows that
+        // nobody goes on from.
+        let mut old: Vec<Option<DecodeRow>> = self.rows.drain(..).map(Some).collect();
+        let mut new: Vec<Option<DecodeRow>> = sources.iter().map(|&source| old[source].take()).collect();
+        self.spare.extend(old.into_iter().flatten());
+        for idx in 0..new.len() {
+            if new[idx].is_none() {
+                let same = sources.iter().position(|source| *source == sources[idx]);
+                let origin = same.and_then(|first| new[first].as_ref()).expect("the first heir has the row");
+                let copy = match self.spare.pop() {
+                    Some(mut spare) => {
+                        spare.follow(origin);
+                        spare
+                    }
+                    None => origin.fork(self.search.plan().n_vocab),
+                };
+                new[idx] = Some(copy);
+            }
+        }
+        self.rows.extend(new.into_iter().flatten());
     }
 }
 
-/// Moves all rows that are not finished on by one token.
-pub(crate) fn step(model: &Model, rows: &mut [&mut DecodeRow], scratch: &mut Scratch) {
-    let mut steps: Vec<Step<'_>> = Vec::with_capacity(rows.len());
-    for DecodeRow { hypothesis, row, logits } in rows.iter_mut().filter(|row| !row.is_finished()) {
-        let tokens = &hypothesis.tokens[row.n_tokens()..];
-        steps.push(Step { row, tokens, logits });
+impl DecodeRow {
+    fn fork(&self, n_vocab: usize) -> Self {
+        Self { row: self.row.clone(), fed: self.fed.clone(), logits: vec![0.0; n_vocab] }
+    }
+
+    fn follow(&mut self, other: &Self) {
+        let n_same = self.fed.iter().zip(&other.fed).take_while(|(x, y)| x == y).count();
+        self.row.follow(&other.row, n_same);
+        self.fed.truncate(n_same);
+        self.fed.extend_from_slice(&other.fed[n_same..]);
+    }
+}
+
+/// Moves all windows that are not finished on by one token.
+pub(crate) fn step(model: &Model, decodes: &mut [&mut Decode], scratch: &mut Scratch) {
+    let mut steps: Vec<Step<'_>> = Vec::with_capacity(decodes.len());
+    for Decode { search, rows, .. } in decodes.iter_mut().filter(|decode| !decode.is_finished()) {
+        for (DecodeRow { row, fed, logits }, tokens) in rows.iter_mut().zip(search.sequences()) {
+            let tokens = &tokens[fed.len()..];
+            fed.extend_from_slice(tokens);
+            steps.push(Step { row, tokens, logits });
+        }
     }
     model.decode(&mut steps, scratch);
-    for DecodeRow { hypothesis, logits, .. } in rows.iter_mut().filter(|row| !row.is_finished()) {
-        hypothesis.feed(logits);
-        logits.truncate(hypothesis.plan.n_vocab);
+    for decode in decodes.iter_mut().filter(|decode| !decode.is_finished()) {
+        decode.feed();
+        let n_vocab = decode.search.plan().n_vocab;
+        decode.rows.iter_mut().for_each(|row| row.logits.truncate(n_vocab));
     }
 }
 

@@ -108,7 +108,6 @@ pub(crate) fn waveform(path: &str) -> Vec<f32> {
 
 /// Options as openai/whisper's `transcribe` and `DecodingOptions` take them; ids of a prefix are turned into text.
 ///
-/// What is asked of the decoder in beams, and word times, are left out.
 pub(crate) fn options(given: &Value, tokenizer: &Tokenizer) -> Options {
     let mut options = Options::default();
     for (name, value) in given.as_object().unwrap() {
@@ -134,7 +133,11 @@ pub(crate) fn options(given: &Value, tokenizer: &Tokenizer) -> Options {
             }
             "sample_len" => options.max_new_tokens = value.as_u64().map(|n| n as usize),
             "prefix" => options.prefix = Some(tokenizer.decode(&ids(value))),
-            "prompt" | "beam_size" | "best_of" | "patience" | "length_penalty" => {}
+            "beam_size" => options.beam_size = value.as_u64().unwrap() as usize,
+            "best_of" => options.best_of = value.as_u64().unwrap() as usize,
+            "patience" => options.patience = value.as_f64().unwrap(),
+            "length_penalty" => options.length_penalty = value.as_f64(),
+            "prompt" => {}
             other => panic!("option {other} is {value}, which is not known here"),
         }
     }

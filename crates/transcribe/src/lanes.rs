@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use boswell_model::{Row, Scratch};
 
-use crate::decode::{DecodeRow, Hypothesis, Plan, step};
+use crate::decode::{Decode, Plan, step};
 use crate::encoder::Encoder;
 use crate::parts::{clips, parts};
 use crate::windows::{FRAMES_PER_SECOND, Walk, WindowRequest};
@@ -40,7 +40,7 @@ struct Source<'a> {
 struct Lane<'a> {
     walk: Walk<'a>,
     /// The window being decoded; `None` when the part is done.
-    window: Option<(WindowRequest, DecodeRow)>,
+    window: Option<(WindowRequest, Decode)>,
     /// Segments that were not handed out, because an earlier lane is not done.
     found: Vec<Segment>,
 }
@@ -117,10 +117,10 @@ impl<'a> Lanes<'a> {
     /// Moves all windows on by one token.
     fn step(&mut self, on_event: &mut impl FnMut(Event<'_>) -> ControlFlow<()>) -> ControlFlow<()> {
         let started = Instant::now();
-        let mut rows: Vec<&mut DecodeRow> =
-            self.lanes.iter_mut().filter_map(|lane| lane.window.as_mut().map(|(_, row)| row)).collect();
-        self.source.encoder.stages.n_tokens += rows.len();
-        step(self.source.encoder.model, &mut rows, &mut self.scratch);
+        let windows = self.lanes.iter_mut().filter_map(|lane| lane.window.as_mut());
+        let mut decodes: Vec<&mut Decode> = windows.map(|(_, decode)| decode).collect();
+        self.source.encoder.stages.n_tokens += decodes.len();
+        step(self.source.encoder.model, &mut decodes, &mut self.scratch);
         self.source.encoder.stages.decode += started.elapsed();
         on_event(Event::Step)
     }
@@ -129,9 +129,11 @@ impl<'a> Lanes<'a> {
     fn accept(&mut self) -> Result<bool, Error> {
         let mut is_any = false;
         for lane in &mut self.lanes {
-            let Some((request, row)) = lane.window.take_if(|(_, row)| row.is_finished()) else { continue };
+            let Some((request, decode)) = lane.window.take_if(|(_, decode)| decode.is_finished()) else {
+                continue;
+            };
             is_any = true;
-            let decoded = row.decoded(self.source.encoder.model.tokenizer());
+            let decoded = decode.decoded(self.source.encoder.model.tokenizer());
             tracing::debug!(
                 seek_s = request.seek as f64 / FRAMES_PER_SECOND as f64,
                 temperature = request.temperature,
@@ -142,7 +144,7 @@ impl<'a> Lanes<'a> {
                 "window decoded"
             );
             lane.found.extend(lane.walk.accept(&request, &decoded));
-            lane.window = self.source.next_window(&mut lane.walk, Some((&request, row.into_row())))?;
+            lane.window = self.source.next_window(&mut lane.walk, Some((&request, decode.into_row())))?;
         }
         Ok(is_any)
     }
@@ -185,7 +187,7 @@ impl<'a> Source<'a> {
         &mut self,
         walk: &mut Walk<'a>,
         last: Option<(&WindowRequest, Row)>,
-    ) -> Result<Option<(WindowRequest, DecodeRow)>, Error> {
+    ) -> Result<Option<(WindowRequest, Decode)>, Error> {
         let Some(request) = walk.request() else { return Ok(None) };
         // A row that is of no more use is dropped before the next window needs as much memory.
         let is_same = |last: &WindowRequest| (last.seek, last.n_frames) == (request.seek, request.n_frames);
@@ -194,8 +196,8 @@ impl<'a> Source<'a> {
             None => self.encoder.window(&request)?,
         };
         let seed = seed(self.options, &request);
-        let hypothesis = Hypothesis::new(self.plan.clone(), &request.prompt, request.temperature, seed)?;
-        Ok(Some((request, DecodeRow::new(hypothesis, row))))
+        let decode = Decode::new(self.plan.clone(), &request.prompt, request.temperature, seed, row)?;
+        Ok(Some((request, decode)))
     }
 }
 

@@ -15,6 +15,21 @@ pub struct Options {
     /// Temperatures to try on a window, one after the other, until its decode passes the thresholds below. At 0
     /// the likeliest token is taken, above it tokens are drawn. Not empty.
     pub temperatures: Vec<f32>,
+    /// Sequences that are followed at once at temperature 0, in 1 to 100 beams; 1: always the likeliest token.
+    pub beam_size: usize,
+    /// A search in beams ends when `beam_size` times this sequences are at their end.
+    pub patience: f64,
+    /// Sequences that are drawn above temperature 0, 1 to 100; the best is taken.
+    pub best_of: usize,
+    /// How much long sequences are preferred, 0 to 1, as in Google's translation system; `None`: by their logprob per
+    /// token.
+    pub length_penalty: Option<f64>,
+    /// Logits of tokens that a window has already are divided by this, or multiplied where they are below 0; 1: nothing
+    /// is done.
+    pub repetition_penalty: f32,
+    /// So many text tokens in a row do not come twice in a window; 0: they may.
+    pub no_repeat_ngram_size: usize,
+
     /// A decode fails when its text compresses better than this: it repeats itself.
     pub compression_ratio_threshold: Option<f64>,
     /// A decode fails when its average logprob is below this.
@@ -27,6 +42,10 @@ pub struct Options {
     pub condition_on_previous_text: bool,
     /// Text that the recording continues: names, spellings, style.
     pub initial_prompt: Option<String>,
+    /// A window that was decoded above this temperature is not shown to the next one.
+    pub prompt_reset_on_temperature: f32,
+    /// Words to expect, put before every window, in front of the text before.
+    pub hotwords: Option<String>,
     /// Put the initial prompt before every window, not only before the first.
     pub carry_initial_prompt: bool,
     /// Parts to transcribe, in seconds: start, end, start, end, …; the last end may be missing. Empty: everything.
@@ -40,6 +59,10 @@ pub struct Options {
     pub suppress_blank: bool,
     /// Tokens that are never written.
     pub suppress_tokens: SuppressTokens,
+    /// Text tokens in which this regular expression matches are never written; the space before a word does not count.
+    pub suppress_regex: Option<String>,
+    /// Digits and the signs `%`, `$` and `£` are never written: numbers come as words.
+    pub suppress_numerals: bool,
     /// Most tokens to decode per window; `None`: half of the model's text context.
     pub max_new_tokens: Option<usize>,
     /// Start of every window's text.
@@ -66,17 +89,27 @@ impl Default for Options {
             task: Task::Transcribe,
             language: None,
             temperatures: vec![0.0],
+            beam_size: 1,
+            patience: 1.0,
+            best_of: 1,
+            length_penalty: None,
+            repetition_penalty: 1.0,
+            no_repeat_ngram_size: 0,
             compression_ratio_threshold: Some(2.4),
             logprob_threshold: Some(-1.0),
             no_speech_threshold: Some(0.6),
             condition_on_previous_text: true,
             initial_prompt: None,
+            prompt_reset_on_temperature: 0.5,
+            hotwords: None,
             carry_initial_prompt: false,
             clip_timestamps: Vec::new(),
             without_timestamps: false,
             max_initial_timestamp: Some(1.0),
             suppress_blank: true,
             suppress_tokens: SuppressTokens { non_speech: true, ids: Vec::new() },
+            suppress_regex: None,
+            suppress_numerals: false,
             max_new_tokens: None,
             prefix: None,
             batch_size: 1,

@@ -1,11 +1,20 @@
 //! Which token may come next.
 
+mod repetition;
+
 use std::ops::Range;
 
 use boswell_kernels::{log_sum_exp, max};
 use boswell_model::Tokenizer;
+use regex::Regex;
 
 use crate::{Error, Options};
+use repetition::Repetition;
+
+/// Digits, and the signs that are mostly spoken with them.
+///
+/// Source: `find_numeral_symbol_tokens` in m-bain/whisperX `whisperx/asr.py`.
+const NUMERALS: &str = "[0-9%$£]";
 
 /// The rules of one decode: what is never written, what may not come first, and how timestamps are placed.
 ///
@@ -17,6 +26,7 @@ pub(crate) struct Rules {
     blank: Vec<u32>,
     /// Suppressed everywhere.
     suppressed: Vec<u32>,
+    repetition: Option<Repetition>,
     timestamps: Option<TimestampRules>,
 }
 
@@ -37,11 +47,19 @@ pub(crate) struct Allowed {
     pub(crate) timestamps: Range<usize>,
 }
 
+impl Allowed {
+    /// All of them, in order.
+    pub(crate) fn ids(&self) -> impl Iterator<Item = usize> + Clone {
+        self.text.clone().chain(self.timestamps.clone())
+    }
+}
+
 impl Rules {
     /// The rules that `options` ask for, in a vocabulary of `n_vocab` tokens.
     ///
     /// # Errors
-    /// [`Error::Option`] if a token to suppress is not in the vocabulary.
+    /// [`Error::Option`] if a token to suppress is not in the vocabulary, `suppress_regex` is no regular expression, or
+    /// `repetition_penalty` no factor.
     pub(crate) fn new(tokenizer: &Tokenizer, n_vocab: usize, options: &Options) -> Result<Self, Error> {
         let special = tokenizer.special();
         let blank = if options.suppress_blank { tokenizer.blank_tokens() } else { Vec::new() };
@@ -51,15 +69,20 @@ impl Rules {
             begin: special.timestamp_begin as usize,
             last_initial: last_initial(special.timestamp_begin as usize, options.max_initial_timestamp),
         });
-        Ok(Self { n_vocab, blank, suppressed: suppressed(tokenizer, n_vocab, options)?, timestamps })
+        let suppressed = suppressed(tokenizer, n_vocab, options)?;
+        let repetition = Repetition::new(special.eot, options)?;
+        Ok(Self { n_vocab, blank, suppressed, repetition, timestamps })
     }
 
-    /// Sets the logits of suppressed tokens to −∞ and returns the ranges of the others.
+    /// Sets the logits of suppressed tokens to −∞, lowers those of repeated ones, and returns the ranges of the others.
     ///
     /// - `logits`: `[n_vocab]`, as the model gave them. Outside the ranges they are left as they are.
     /// - `sampled`: the tokens after the start tokens.
     pub(crate) fn apply(&self, logits: &mut [f32], sampled: &[u32]) -> Allowed {
         assert_eq!(logits.len(), self.n_vocab, "logits are not one row of the vocabulary");
+        if let Some(repetition) = &self.repetition {
+            repetition.apply(logits, sampled);
+        }
         let blank = if sampled.is_empty() { self.blank.as_slice() } else { &[] };
         for &id in blank.iter().chain(&self.suppressed) {
             logits[id as usize] = f32::NEG_INFINITY;
@@ -112,9 +135,6 @@ fn last_initial(begin: usize, max_initial_timestamp: Option<f64>) -> usize {
 /// The tokens that are suppressed everywhere, in order.
 fn suppressed(tokenizer: &Tokenizer, n_vocab: usize, options: &Options) -> Result<Vec<u32>, Error> {
     let asked = &options.suppress_tokens;
-    if !asked.non_speech && asked.ids.is_empty() {
-        return Ok(Vec::new());
-    }
     if let Some(id) = asked.ids.iter().find(|&&id| id as usize >= n_vocab) {
         let (found, expected) = (id.to_string(), format!("ids below {n_vocab}"));
         return Err(Error::Option { name: "suppress_tokens", found, expected });
@@ -123,13 +143,34 @@ fn suppressed(tokenizer: &Tokenizer, n_vocab: usize, options: &Options) -> Resul
     if asked.non_speech {
         ids.extend(tokenizer.non_speech_tokens());
     }
-    // These stand only at the start; the probability of no speech is read there.
-    let special = tokenizer.special();
-    ids.extend([special.sot, special.transcribe, special.translate]);
-    ids.extend([special.sot_prev, special.sot_lm, special.no_speech]);
+    if asked.non_speech || !asked.ids.is_empty() {
+        // These stand only at the start; the probability of no speech is read there.
+        let special = tokenizer.special();
+        ids.extend([special.sot, special.transcribe, special.translate]);
+        ids.extend([special.sot_prev, special.sot_lm, special.no_speech]);
+    }
+    if options.suppress_numerals {
+        ids.extend(matching(tokenizer, &Regex::new(NUMERALS).expect("the pattern is valid")));
+    }
+    if let Some(pattern) = options.suppress_regex.as_deref().filter(|pattern| !pattern.is_empty()) {
+        let regex = Regex::new(pattern).map_err(|error| Error::Option {
+            name: "suppress_regex",
+            found: format!("`{pattern}`"),
+            expected: format!("a regular expression: {error}"),
+        })?;
+        ids.extend(matching(tokenizer, &regex));
+    }
     ids.sort_unstable();
     ids.dedup();
     Ok(ids)
+}
+
+/// The text tokens in whose text, without the space before it, something matches.
+fn matching(tokenizer: &Tokenizer, regex: &Regex) -> impl Iterator<Item = u32> {
+    (0..tokenizer.special().eot).filter(|&token| {
+        let text = String::from_utf8_lossy(tokenizer.token_bytes(token));
+        regex.is_match(text.strip_prefix(' ').unwrap_or(&text))
+    })
 }
 
 #[cfg(test)]

@@ -154,7 +154,9 @@ impl<'a> Walk<'a> {
             self.n_segments += 1;
             self.tokens.extend_from_slice(&segment.tokens);
         }
-        if !self.options.condition_on_previous_text || decoded.temperature > 0.5 {
+        if !self.options.condition_on_previous_text
+            || decoded.temperature > self.options.prompt_reset_on_temperature
+        {
             self.prompt_reset_since = self.tokens.len();
         }
         segments

@@ -53,6 +53,26 @@ pub(super) fn increment(text: &str) -> Result<Limit, String> {
     }
 }
 
+/// A number of sequences: 1 to 100; none: 1.
+pub(super) fn sequences(text: &str) -> Result<usize, String> {
+    if text.eq_ignore_ascii_case("none") {
+        return Ok(1);
+    }
+    match text.parse::<usize>() {
+        Ok(n) if (1..=100).contains(&n) => Ok(n),
+        _ => Err("expected a number, 1 to 100, or `none`".into()),
+    }
+}
+
+/// A factor: above 0; none: 1.
+pub(super) fn factor(text: &str) -> Result<f64, String> {
+    match text.parse()? {
+        Limit(None) => Ok(1.0),
+        Limit(Some(factor)) if factor > 0.0 => Ok(factor),
+        Limit(Some(_)) => Err("expected a number above 0".into()),
+    }
+}
+
 /// A point in time: 0 or more.
 pub(super) fn seconds(text: &str) -> Result<f64, String> {
     match text.trim().parse::<f64>() {

@@ -12,7 +12,7 @@ use crate::usage::usage;
 /// # Errors
 /// If the language is none that Whisper knows, or a clip ends before it begins.
 pub(super) fn options(args: &TranscribeArgs) -> Result<Options> {
-    let (decoding, fallback) = (&args.decoding, &args.fallback);
+    let (decoding, search, fallback) = (&args.decoding, &args.search, &args.fallback);
     Ok(Options {
         task: match decoding.task {
             TaskArg::Transcribe => Task::Transcribe,
@@ -20,18 +20,31 @@ pub(super) fn options(args: &TranscribeArgs) -> Result<Options> {
         },
         language: language(&decoding.language)?,
         temperatures: temperatures(fallback.temperature, fallback.temperature_increment_on_fallback),
+        beam_size: search.beam_size,
+        patience: search.patience,
+        best_of: search.best_of,
+        length_penalty: search.length_penalty.0,
+        repetition_penalty: search.repetition_penalty as f32,
+        no_repeat_ngram_size: search.no_repeat_ngram_size,
         compression_ratio_threshold: fallback.compression_ratio_threshold.0,
         logprob_threshold: fallback.logprob_threshold.0,
         no_speech_threshold: fallback.no_speech_threshold.0,
         condition_on_previous_text: decoding.condition_on_previous_text,
         initial_prompt: decoding.initial_prompt.clone(),
+        prompt_reset_on_temperature: search.prompt_reset_on_temperature as f32,
+        hotwords: search.hotwords.clone(),
         carry_initial_prompt: decoding.carry_initial_prompt,
         clip_timestamps: clips(&decoding.clip_timestamps)?,
         without_timestamps: decoding.without_timestamps,
+        max_initial_timestamp: search.max_initial_timestamp.0,
+        suppress_blank: search.suppress_blank,
         suppress_tokens: decoding.suppress_tokens.clone(),
+        suppress_regex: search.suppress_regex.clone(),
+        suppress_numerals: search.suppress_numerals,
+        prefix: search.prefix.clone(),
+        seed: search.seed,
         batch_size: decoding.batch_size as usize,
         max_new_tokens: decoding.max_new_tokens.map(|n| n as usize),
-        ..Options::default()
     })
 }
 

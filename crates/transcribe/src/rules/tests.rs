@@ -99,6 +99,25 @@ fn a_token_that_does_not_exist_cannot_be_suppressed() {
 }
 
 #[test]
+fn tokens_are_suppressed_by_what_they_say() {
+    let tokenizer = golden::tokenizer(N_VOCAB);
+    let suppressed = |options: &Options| {
+        let mut logits = vec![0.0; N_VOCAB];
+        Rules::new(tokenizer, N_VOCAB, options).unwrap().apply(&mut logits, &[8]);
+        move |text: &str| logits[tokenizer.encode(text)[0] as usize] == f32::NEG_INFINITY
+    };
+    let none = SuppressTokens { non_speech: false, ids: Vec::new() };
+    let plain = Options { suppress_tokens: none, without_timestamps: true, ..Options::default() };
+    let numerals = suppressed(&Options { suppress_numerals: true, ..plain.clone() });
+    assert!(numerals("7") && numerals(" 7") && numerals(" 20") && numerals("$") && !numerals(" seven"));
+    let regex = suppressed(&Options { suppress_regex: Some("^(um|uh)$".to_owned()), ..plain.clone() });
+    assert!(regex(" um") && regex("um") && !regex(" umbrella") && !regex(" 7"));
+    let bad = Options { suppress_regex: Some("(".to_owned()), ..plain };
+    let error = Rules::new(tokenizer, N_VOCAB, &bad).unwrap_err().to_string();
+    assert!(error.starts_with("option suppress_regex is `(`, expected a regular expression"), "{error}");
+}
+
+#[test]
 fn an_initial_limit_of_zero_or_past_the_vocabulary_is_none() {
     let tokenizer = golden::tokenizer(N_VOCAB);
     let begin = tokenizer.special().timestamp_begin as usize;
