@@ -3,6 +3,7 @@
 pub(crate) mod normalise;
 mod search;
 mod values;
+mod words;
 
 use std::path::PathBuf;
 
@@ -12,6 +13,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use boswell_transcribe::SuppressTokens;
 pub(crate) use search::SearchArgs;
 pub(crate) use values::Limit;
+pub(crate) use words::{GuardArgs, WordArgs};
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -191,6 +193,10 @@ pub(crate) struct TranscribeArgs {
     pub(crate) search: SearchArgs,
     #[command(flatten)]
     pub(crate) fallback: FallbackArgs,
+    #[command(flatten)]
+    pub(crate) guard: GuardArgs,
+    #[command(flatten)]
+    pub(crate) words: WordArgs,
 }
 
 const TRANSCRIBE_ABOUT: &str = "\
@@ -395,6 +401,7 @@ pub(crate) struct FallbackArgs {
 mod tests {
     use clap::CommandFactory;
 
+    use super::values::CountLimit;
     use super::*;
 
     fn parse(line: &[&str]) -> Result<Cli, clap::Error> {
@@ -474,6 +481,24 @@ mod tests {
     }
 
     #[test]
+    fn words_are_asked_for_as_openai_users_do() {
+        let line =
+            ["--word_timestamps", "True", "--max_line_width", "42", "--max_line_count", "None", "a.wav"];
+        let args = transcribe(&line);
+        assert!(args.words.word_timestamps && !args.words.highlight_words);
+        assert_eq!(
+            (args.words.max_line_width, args.words.max_line_count),
+            (CountLimit(Some(42)), CountLimit(None))
+        );
+        assert_eq!(args.words.prepend_punctuations, "\"'“¿([{-");
+        let args = transcribe(&["--hallucination_silence_threshold", "2", "--drop_loops", "False", "a.wav"]);
+        assert_eq!(
+            (args.guard.hallucination_silence_threshold, args.guard.drop_loops),
+            (Limit(Some(2.0)), false)
+        );
+    }
+
+    #[test]
     fn formats_come_with_commas_and_by_repeating() {
         let args = transcribe(&["-f", "srt,json", "--output_format", "txt", "a.wav"]);
         assert_eq!(args.output.output_format, [FormatArg::Srt, FormatArg::Json, FormatArg::Txt]);
@@ -495,6 +520,8 @@ mod tests {
             (&["--best-of", "101"], "1 to 100"),
             (&["--patience", "0"], "above 0"),
             (&["--length-penalty", "x"], "a number or `none`"),
+            (&["--max-line-width", "0"], "1 or more"),
+            (&["--max-chars-per-second", "0"], "above 0"),
         ];
         for (flags, expected) in cases {
             let message = parse(&[&["transcribe"], *flags, &["a.wav"]].concat()).unwrap_err().to_string();

@@ -34,8 +34,8 @@ const INTERRUPTED: u8 = 130;
 /// If the command line makes no sense, the model cannot be loaded, or nobody takes the output any more.
 pub(crate) fn run(args: &TranscribeArgs, screen: &Screen) -> Result<ExitCode> {
     let inputs = input::inputs(&args.files)?;
-    let sink = Sink::new(&args.output, screen)?;
     let options = options::options(args)?;
+    let sink = Sink::new(&args.output, options::write_options(&args.words)?, screen)?;
     let transcriber = Transcriber::new(Arc::new(load::model(&args.model, screen)?));
     let work = Work { transcriber, options, sink, screen, interrupt: Interrupt::listen()? };
 

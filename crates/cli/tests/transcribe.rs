@@ -59,6 +59,8 @@ fn a_wrong_command_line_ends_with_2_and_says_what_is_expected() {
         (&["transcribe", "--clip-timestamps", "-1", "a.wav"], "0 or more"),
         (&["transcribe", "--clip-timestamps", "0,1,5,2", "a.wav"], "from 5 s to 2 s is empty"),
         (&["transcribe", "--quiet", "--verbose", "a.wav"], "cannot be used with"),
+        (&["transcribe", "--highlight-words", "a.wav"], "add --word-timestamps"),
+        (&["transcribe", "--hallucination-silence-threshold", "2", "a.wav"], "add --word-timestamps"),
         (&["sing"], "unrecognized subcommand"),
         (&["man", "sing"], "there is no command `sing`"),
         (&["completions", "cmd"], "possible values"),
@@ -425,4 +427,37 @@ fn odd_recordings_give_a_transcript_or_one_line_of_error() {
         n_files += 1;
     }
     assert!(n_files > 30);
+}
+
+#[test]
+fn words_have_times_in_every_mode_and_subtitles_follow_them() {
+    let (path, text) = sample();
+    for mode in [&[][..], &["--beam-size", "5"], &["--batch-size", "4"]] {
+        let args = [&["transcribe", "-f", "json", "--word_timestamps", "True", &path], mode].concat();
+        let output = boswell(&args);
+        assert_code(&output, 0);
+        let transcript: serde_json::Value = serde_json::from_str(&stdout(&output)).unwrap();
+        let segments = transcript["segments"].as_array().unwrap();
+        let said: Vec<&serde_json::Value> =
+            segments.iter().flat_map(|segment| segment["words"].as_array().unwrap()).collect();
+        let joined: String = said.iter().map(|word| word["word"].as_str().unwrap()).collect();
+        assert_eq!(words(&joined), text, "{mode:?}");
+        let time = |word: &serde_json::Value, which: &str| word[which].as_f64().unwrap();
+        assert!(said.iter().all(|word| time(word, "start") <= time(word, "end")), "{said:?}");
+        assert!(said.is_sorted_by_key(|word| (time(word, "start") * 100.0) as u64), "{said:?}");
+    }
+    let args = [
+        "transcribe",
+        "-f",
+        "vtt",
+        "--word-timestamps",
+        "--highlight-words",
+        "--max-words-per-line",
+        "1",
+        &path,
+    ];
+    let output = boswell(&args);
+    assert_code(&output, 0);
+    let first = text.split(' ').next().unwrap();
+    assert!(stdout(&output).contains(&format!("<u>{first}</u>")), "{}", stdout(&output));
 }

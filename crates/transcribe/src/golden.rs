@@ -26,6 +26,16 @@ pub(crate) fn json(path: &str) -> Value {
     serde_json::from_str(&text(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
+/// A tensor of f32 in a safetensors file of `golden/`: its shape and numbers.
+pub(crate) fn tensor(path: &str, name: &str) -> (Vec<usize>, Vec<f32>) {
+    let bytes = std::fs::read(shared().join("golden").join(path)).unwrap();
+    let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let view = file.tensor(name).unwrap();
+    assert_eq!(view.dtype(), safetensors::Dtype::F32, "{name}");
+    let numbers = view.data().chunks_exact(4).map(|bytes| f32::from_le_bytes(bytes.try_into().unwrap()));
+    (view.shape().to_vec(), numbers.collect())
+}
+
 /// Token ids in a list.
 pub(crate) fn ids(value: &Value) -> Vec<u32> {
     serde_json::from_value(value.clone()).unwrap()
@@ -136,6 +146,8 @@ pub(crate) fn options(given: &Value, tokenizer: &Tokenizer) -> Options {
             "beam_size" => options.beam_size = value.as_u64().unwrap() as usize,
             "best_of" => options.best_of = value.as_u64().unwrap() as usize,
             "patience" => options.patience = value.as_f64().unwrap(),
+            "word_timestamps" => options.word_timestamps = value.as_bool().unwrap(),
+            "hallucination_silence_threshold" => options.hallucination_silence_threshold = value.as_f64(),
             "length_penalty" => options.length_penalty = value.as_f64(),
             "prompt" => {}
             other => panic!("option {other} is {value}, which is not known here"),

@@ -11,17 +11,20 @@ use std::time::Instant;
 
 use boswell_model::{Row, Scratch};
 
+use crate::align::Aligner;
 use crate::decode::{Decode, Plan, step};
 use crate::encoder::Encoder;
 use crate::parts::{clips, parts};
-use crate::windows::{FRAMES_PER_SECOND, Walk, WindowRequest};
-use crate::{Error, Event, Options, Segment, Transcript};
+use crate::windows::{FRAMES_PER_SECOND, Found, Phrases, Route, Walk, WindowRequest};
+use crate::{Error, Event, Options, Transcript};
 
 /// All lanes of a recording.
 pub(crate) struct Lanes<'a> {
     source: Source<'a>,
-    /// What is not begun, each a list of clips that are walked one after the other.
-    waiting: std::vec::IntoIter<Vec<(usize, usize)>>,
+    /// What is not begun.
+    waiting: std::vec::IntoIter<Route>,
+    aligner: Aligner<'a>,
+    phrases: Arc<Phrases>,
     /// What is begun, and what is done but for an earlier one, in the order of the recording.
     lanes: VecDeque<Lane<'a>>,
     /// Frames of all parts, and of the lanes that are gone.
@@ -41,26 +44,40 @@ struct Lane<'a> {
     walk: Walk<'a>,
     /// The window being decoded; `None` when the part is done.
     window: Option<(WindowRequest, Decode)>,
-    /// Segments that were not handed out, because an earlier lane is not done.
-    found: Vec<Segment>,
+    /// What was not handed out, because an earlier lane is not done.
+    found: Found,
 }
 
 impl<'a> Lanes<'a> {
+    /// All lanes of the recording that `encoder` has, in a language by its code.
+    ///
     /// # Errors
     /// [`Error::Option`] if temperatures, clips or the batch size make no sense, [`Error::Features`] if the
-    /// spectrogram cannot be read.
-    pub(crate) fn new(encoder: Encoder<'a>, plan: Arc<Plan>, options: &'a Options) -> Result<Self, Error> {
-        let clips = clips(&options.clip_timestamps, encoder.spectrogram.n_frames())?;
+    /// spectrogram cannot be read, [`Error::Model`] if the model does not know the language.
+    pub(crate) fn new(
+        encoder: Encoder<'a>,
+        plan: Arc<Plan>,
+        language: &'a str,
+        options: &'a Options,
+    ) -> Result<Self, Error> {
+        let n_frames = encoder.spectrogram.n_frames();
+        let clips = clips(&options.clip_timestamps, n_frames)?;
         let waiting = match options.batch_size {
             0 => {
                 let (found, expected) = ("0".to_owned(), "1 or more".to_owned());
                 return Err(Error::Option { name: "batch_size", found, expected });
             }
-            1 => vec![clips],
-            _ => parts(encoder.spectrogram, &clips)?.into_iter().map(|part| vec![part]).collect(),
+            1 => vec![Route { clips, whole: (0, n_frames) }],
+            _ => {
+                let parts = parts(encoder.spectrogram, &clips)?.into_iter();
+                parts.map(|part| Route { clips: vec![part], whole: part }).collect()
+            }
         };
+        let all_clips = waiting.iter().flat_map(|route| &route.clips);
         Ok(Self {
-            n_frames: waiting.iter().flatten().map(|(start, end)| end.saturating_sub(*start)).sum(),
+            n_frames: all_clips.map(|(start, end)| end.saturating_sub(*start)).sum(),
+            aligner: Aligner::new(encoder.model, language, options)?,
+            phrases: Arc::new(Phrases::new(language, options)),
             source: Source { encoder, plan, options },
             waiting: waiting.into_iter(),
             lanes: VecDeque::new(),
@@ -95,6 +112,10 @@ impl<'a> Lanes<'a> {
         if let Some(lane) = self.lanes.front() {
             transcript.text.push_str(&lane.walk.text());
         }
+        if !transcript.dropped.is_empty() {
+            let n_dropped = transcript.dropped.len();
+            tracing::info!(n_dropped, "text was not taken that most likely nobody said: the JSON has it");
+        }
         let _ = on_event(Event::End(self.source.encoder.stages));
         Ok(())
     }
@@ -105,10 +126,10 @@ impl<'a> Lanes<'a> {
         let (tokenizer, n_text_ctx) = (encoder.model.tokenizer(), encoder.model.dims().n_text_ctx);
         let (options, batch_size) = (*options, options.batch_size);
         while self.lanes.iter().filter(|lane| lane.window.is_some()).count() < batch_size {
-            let Some(clips) = self.waiting.next() else { break };
-            let mut walk = Walk::over(tokenizer, n_text_ctx, clips, options)?;
+            let Some(route) = self.waiting.next() else { break };
+            let mut walk = Walk::over(tokenizer, n_text_ctx, route, self.phrases.clone(), options)?;
             if let Some(window) = self.source.next_window(&mut walk, None)? {
-                self.lanes.push_back(Lane { walk, window: Some(window), found: Vec::new() });
+                self.lanes.push_back(Lane { walk, window: Some(window), found: Found::default() });
             }
         }
         Ok(())
@@ -143,8 +164,15 @@ impl<'a> Lanes<'a> {
                 compression_ratio = decoded.compression_ratio,
                 "window decoded"
             );
-            lane.found.extend(lane.walk.accept(&request, &decoded));
-            lane.window = self.source.next_window(&mut lane.walk, Some((&request, decode.into_row())))?;
+            let mut row = decode.into_row();
+            let started = Instant::now();
+            let found = lane.walk.accept(&request, &decoded, |segments, last_speech_s| {
+                self.aligner.add_words(&mut row, &request, segments, last_speech_s);
+            });
+            self.source.encoder.stages.decode += started.elapsed();
+            lane.found.segments.extend(found.segments);
+            lane.found.dropped.extend(found.dropped);
+            lane.window = self.source.next_window(&mut lane.walk, Some((&request, row)))?;
         }
         Ok(is_any)
     }
@@ -157,7 +185,11 @@ impl<'a> Lanes<'a> {
     ) -> ControlFlow<()> {
         let mut flow = ControlFlow::Continue(());
         while let Some(lane) = self.lanes.front_mut() {
-            for mut segment in lane.found.drain(..) {
+            for dropped in lane.found.dropped.drain(..) {
+                tracing::debug!(?dropped, "text is not taken");
+                transcript.dropped.push(dropped);
+            }
+            for mut segment in lane.found.segments.drain(..) {
                 segment.id = transcript.segments.len();
                 if on_event(Event::Segment(&segment)).is_break() {
                     flow = ControlFlow::Break(());

@@ -6,12 +6,14 @@
 //! Spectrogram ─► Walk: which window next, with which prompt, at which temperature
 //!                  │
 //!                  ├─► Model::encode, once per window
-//!                  ├─► DecodeRow, step: logits → Rules → next token, until the end
+//!                  ├─► Decode, step: logits → Rules → Search → next tokens, until the end
+//!                  ├─► Aligner: where the decoder looks → when each word is spoken
 //!                  └─◄ Decoded: retry, silence, or segments and where the next window starts
 //! ```
 //!
 //! [`write()`] turns a transcript into a file in one of the [`Format`]s.
 
+mod align;
 mod compression;
 mod decode;
 mod encoder;
@@ -34,4 +36,4 @@ pub use language::LanguageProbability;
 pub use options::{Options, SuppressTokens};
 pub use output::{Format, WriteOptions, write, write_console_line};
 pub use transcriber::{Event, Stages, Transcriber};
-pub use transcript::{Segment, Transcript, Word};
+pub use transcript::{DropReason, Dropped, Segment, Transcript, Word};

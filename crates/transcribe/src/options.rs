@@ -51,6 +51,24 @@ pub struct Options {
     /// Parts to transcribe, in seconds: start, end, start, end, …; the last end may be missing. Empty: everything.
     pub clip_timestamps: Vec<f64>,
 
+    /// Find when each word is spoken, and let segments begin and end with their words.
+    pub word_timestamps: bool,
+    /// Marks that are joined to the word after them.
+    pub prepend_punctuations: String,
+    /// Marks that are joined to the word before them.
+    pub append_punctuations: String,
+    /// With `word_timestamps`: text whose words are too short, too long or too improbable is dropped where more seconds
+    /// than this around it are silent.
+    pub hallucination_silence_threshold: Option<f64>,
+
+    /// A decode in which one phrase runs in circles fails as one that compresses too well does, and if no temperature
+    /// helps, the phrase is taken once. Has an effect with a `compression_ratio_threshold` only.
+    pub drop_loops: bool,
+    /// Drop segments that are nothing but a phrase of the kind that models write where nobody speaks.
+    pub phrase_filter: bool,
+    /// Drop segments that are nothing but one of these phrases; case and marks do not matter.
+    pub drop_phrases: Vec<String>,
+
     /// Decode without timestamp tokens: one segment per window.
     pub without_timestamps: bool,
     /// The latest time in a window at which its first segment may start, in seconds; `None` or 0: no limit.
@@ -104,6 +122,13 @@ impl Default for Options {
             hotwords: None,
             carry_initial_prompt: false,
             clip_timestamps: Vec::new(),
+            word_timestamps: false,
+            prepend_punctuations: "\"'“¿([{-".to_owned(),
+            append_punctuations: "\"'.。,，!！?？:：”)]}、".to_owned(),
+            hallucination_silence_threshold: None,
+            drop_loops: false,
+            phrase_filter: false,
+            drop_phrases: Vec::new(),
             without_timestamps: false,
             max_initial_timestamp: Some(1.0),
             suppress_blank: true,

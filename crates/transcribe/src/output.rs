@@ -28,8 +28,8 @@ pub enum Format {
     Lrc,
 }
 
-/// How subtitles are laid out. All but `highlight_words` need words with times in the transcript to have an effect.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// How subtitles are laid out. All but the last two need words with times in the transcript to have an effect.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct WriteOptions {
     /// Most characters in a line; lines are broken between words.
     pub max_line_width: Option<usize>,
@@ -39,6 +39,11 @@ pub struct WriteOptions {
     pub max_words_per_line: Option<usize>,
     /// Write every subtitle once per word, with that word underlined.
     pub highlight_words: bool,
+    /// A subtitle with more characters a second stays longer, as long as nothing else is to be shown.
+    pub max_chars_per_second: Option<f64>,
+    /// Least seconds between two subtitles: the first ends earlier, if that leaves it half of its time. Without effect
+    /// on subtitles that highlight words.
+    pub min_gap_s: Option<f64>,
 }
 
 impl Format {

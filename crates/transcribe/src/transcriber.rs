@@ -48,7 +48,7 @@ pub enum Event<'a> {
 pub struct Stages {
     /// In the encoder, keys and values for cross-attention included.
     pub encode: Duration,
-    /// In the decoder, the choice of tokens included.
+    /// In the decoder, the choice of tokens and the times of words included.
     pub decode: Duration,
     /// Windows encoded.
     pub n_windows: usize,
@@ -93,10 +93,10 @@ impl Transcriber {
         let mut encoder = Encoder::new(model, spectrogram)?;
         let (language, probability) = self.language(options, &mut encoder)?;
         let plan = Arc::new(Plan::new(model.tokenizer(), model.dims(), &language, options)?);
-        let mut transcript = Transcript { language, ..Transcript::default() };
-        let stop = on_event(Event::Language { code: &transcript.language, probability }).is_break();
+        let mut transcript = Transcript { language: language.clone(), ..Transcript::default() };
+        let stop = on_event(Event::Language { code: &language, probability }).is_break();
         if !stop {
-            Lanes::new(encoder, plan, options)?.run(&mut transcript, &mut on_event)?;
+            Lanes::new(encoder, plan, &language, options)?.run(&mut transcript, &mut on_event)?;
         }
         Ok(transcript)
     }

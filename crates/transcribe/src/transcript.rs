@@ -11,12 +11,43 @@ pub struct Transcript {
     pub segments: Vec<Segment>,
     /// Code of the language spoken, as given or detected.
     pub language: String,
+    /// Text that was decoded and not taken, in the order of the recording. In files the field is there only if there
+    /// is such text.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dropped: Vec<Dropped>,
+}
+
+/// Text that was decoded and not taken, because most likely nobody said it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Dropped {
+    /// Seconds from the start of the recording.
+    pub start: f64,
+    /// Seconds from the start of the recording.
+    pub end: f64,
+    /// The text as decoded.
+    pub text: String,
+    /// Why it was not taken.
+    pub reason: DropReason,
+}
+
+/// Why text was not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DropReason {
+    /// The window most likely holds no speech, and the text is improbable.
+    NoSpeech,
+    /// The words are odd, and silence surrounds them. The sound after the silence is decoded once more.
+    Silence,
+    /// It was said before, again and again.
+    Loop,
+    /// It is one of the phrases to drop.
+    Phrase,
 }
 
 /// Text between two timestamps.
 ///
 /// A segment of no length or without text is kept, with neither text nor tokens, and with no `words`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Segment {
     /// Position in the transcript.
     pub id: usize,

@@ -64,6 +64,21 @@ pub(super) fn sequences(text: &str) -> Result<usize, String> {
     }
 }
 
+/// A number of things that is not exceeded, or none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct CountLimit(pub(crate) Option<usize>);
+
+/// A limit of 1 or more; none: no limit.
+pub(super) fn limit_on_count(text: &str) -> Result<CountLimit, String> {
+    if text.eq_ignore_ascii_case("none") {
+        return Ok(CountLimit(None));
+    }
+    match text.parse::<usize>() {
+        Ok(n) if n > 0 => Ok(CountLimit(Some(n))),
+        _ => Err("expected a number, 1 or more, or `none`".into()),
+    }
+}
+
 /// A factor: above 0; none: 1.
 pub(super) fn factor(text: &str) -> Result<f64, String> {
     match text.parse()? {

@@ -2,17 +2,18 @@
 
 use anyhow::Result;
 use boswell_model::{Task, language_code};
-use boswell_transcribe::Options;
+use boswell_transcribe::{Options, WriteOptions};
 
-use crate::args::{Limit, TaskArg, TranscribeArgs};
+use crate::args::{Limit, TaskArg, TranscribeArgs, WordArgs};
 use crate::usage::usage;
 
 /// What the command line asks for.
 ///
 /// # Errors
-/// If the language is none that Whisper knows, or a clip ends before it begins.
+/// If the language is none that Whisper knows, a clip ends before it begins, or silence is to be known by words that are
+/// not asked for.
 pub(super) fn options(args: &TranscribeArgs) -> Result<Options> {
-    let (decoding, search, fallback) = (&args.decoding, &args.search, &args.fallback);
+    let TranscribeArgs { decoding, search, fallback, guard, words, .. } = args;
     Ok(Options {
         task: match decoding.task {
             TaskArg::Transcribe => Task::Transcribe,
@@ -34,6 +35,13 @@ pub(super) fn options(args: &TranscribeArgs) -> Result<Options> {
         prompt_reset_on_temperature: search.prompt_reset_on_temperature as f32,
         hotwords: search.hotwords.clone(),
         carry_initial_prompt: decoding.carry_initial_prompt,
+        word_timestamps: words.word_timestamps,
+        prepend_punctuations: words.prepend_punctuations.clone(),
+        append_punctuations: words.append_punctuations.clone(),
+        hallucination_silence_threshold: silence_threshold(args)?,
+        drop_loops: guard.drop_loops,
+        phrase_filter: guard.phrase_filter,
+        drop_phrases: guard.drop_phrase.clone(),
         clip_timestamps: clips(&decoding.clip_timestamps)?,
         without_timestamps: decoding.without_timestamps,
         max_initial_timestamp: search.max_initial_timestamp.0,
@@ -46,6 +54,49 @@ pub(super) fn options(args: &TranscribeArgs) -> Result<Options> {
         batch_size: decoding.batch_size as usize,
         max_new_tokens: decoding.max_new_tokens.map(|n| n as usize),
     })
+}
+
+/// How subtitles are laid out.
+///
+/// # Errors
+/// If that takes words that are not asked for.
+pub(super) fn write_options(args: &WordArgs) -> Result<WriteOptions> {
+    let by_words = [
+        ("--highlight-words", args.highlight_words),
+        ("--max-line-width", args.max_line_width.0.is_some()),
+        ("--max-line-count", args.max_line_count.0.is_some()),
+        ("--max-words-per-line", args.max_words_per_line.0.is_some()),
+    ];
+    if let Some((flag, _)) = by_words.iter().find(|(_, is_asked)| *is_asked && !args.word_timestamps) {
+        usage!("{flag} needs the times of words: add --word-timestamps");
+    }
+    if args.max_line_count.0.is_some() && args.max_line_width.0.is_none() {
+        tracing::warn!("--max-line-count has no effect without --max-line-width");
+    }
+    if args.max_words_per_line.0.is_some() && args.max_line_width.0.is_some() {
+        tracing::warn!("--max-words-per-line has no effect with --max-line-width");
+    }
+    Ok(WriteOptions {
+        max_line_width: args.max_line_width.0,
+        max_line_count: args.max_line_count.0,
+        max_words_per_line: args.max_words_per_line.0,
+        highlight_words: args.highlight_words,
+        max_chars_per_second: args.max_chars_per_second,
+        min_gap_s: args.min_gap,
+    })
+}
+
+/// How long a silence is in which odd words are dropped.
+fn silence_threshold(args: &TranscribeArgs) -> Result<Option<f64>> {
+    match args.guard.hallucination_silence_threshold {
+        Limit(Some(threshold)) if threshold < 0.0 => {
+            usage!("--hallucination-silence-threshold is {threshold}, expected seconds, 0 or more")
+        }
+        Limit(Some(_)) if !args.words.word_timestamps => {
+            usage!("--hallucination-silence-threshold needs the times of words: add --word-timestamps")
+        }
+        Limit(threshold) => Ok(threshold),
+    }
 }
 
 /// The code of the language asked for; `None`: to be detected.

@@ -16,6 +16,7 @@ use crate::usage::usage;
 /// Where a transcript goes.
 pub(super) struct Sink<'a> {
     kind: Kind,
+    layout: WriteOptions,
     screen: &'a Screen,
 }
 
@@ -33,7 +34,7 @@ impl<'a> Sink<'a> {
     ///
     /// # Errors
     /// If several formats are to go to standard output, or the folder cannot be made.
-    pub(super) fn new(args: &OutputArgs, screen: &'a Screen) -> Result<Self> {
+    pub(super) fn new(args: &OutputArgs, layout: WriteOptions, screen: &'a Screen) -> Result<Self> {
         let formats = formats(&args.output_format);
         let kind = match (&args.output_dir, formats.as_slice()) {
             (Some(folder), _) => {
@@ -48,7 +49,7 @@ impl<'a> Sink<'a> {
                 usage!("standard output takes one format, found {}: add --output-dir", names.join(", "))
             }
         };
-        Ok(Self { kind, screen })
+        Ok(Self { kind, layout, screen })
     }
 
     /// Takes a segment as soon as it is found.
@@ -61,7 +62,7 @@ impl<'a> Sink<'a> {
             Kind::Console => write_console_line(segment, &mut line)?,
             Kind::StandardOutput(Format::Txt) => {
                 let alone = Transcript { segments: vec![segment.clone()], ..Transcript::default() };
-                write(&alone, Format::Txt, &WriteOptions::default(), &mut line)?;
+                write(&alone, Format::Txt, &self.layout, &mut line)?;
             }
             Kind::StandardOutput(_) | Kind::Folder(..) => return Ok(()),
         }
@@ -77,13 +78,13 @@ impl<'a> Sink<'a> {
             Kind::Console | Kind::StandardOutput(Format::Txt) => {}
             Kind::StandardOutput(format) => {
                 let mut text = Vec::new();
-                write(transcript, *format, &WriteOptions::default(), &mut text)?;
+                write(transcript, *format, &self.layout, &mut text)?;
                 self.screen.result(&text)?;
             }
             Kind::Folder(folder, formats) => {
                 for format in formats {
                     let path = folder.join(format!("{stem}.{format}"));
-                    write_file(transcript, *format, &path)
+                    write_file(transcript, *format, &self.layout, &path)
                         .with_context(|| format!("cannot write `{}`", path.display()))?;
                     tracing::info!("wrote {}", path.display());
                 }
@@ -94,14 +95,14 @@ impl<'a> Sink<'a> {
 }
 
 /// Writes a transcript to a file, which is complete or not there at all.
-fn write_file(transcript: &Transcript, format: Format, path: &Path) -> io::Result<()> {
+fn write_file(transcript: &Transcript, format: Format, layout: &WriteOptions, path: &Path) -> io::Result<()> {
     let folder = path.parent().expect("a file in a folder has a parent");
     let mut builder = tempfile::Builder::new();
     builder.prefix(".boswell-");
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666)); // less the user's umask
     let mut file = io::BufWriter::new(builder.tempfile_in(folder)?);
-    write(transcript, format, &WriteOptions::default(), &mut file)?;
+    write(transcript, format, layout, &mut file)?;
     file.flush()?;
     file.into_inner()?.persist(path)?;
     Ok(())

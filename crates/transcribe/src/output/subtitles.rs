@@ -16,7 +16,7 @@ pub(super) fn write_srt(
     options: &WriteOptions,
     out: &mut impl Write,
 ) -> io::Result<()> {
-    for (cue, number) in cues(segments, options).iter().zip(1..) {
+    for (cue, number) in shaped_cues(segments, options).iter().zip(1..) {
         writeln!(out, "{number}")?;
         write_cue(cue, true, ',', out)?;
     }
@@ -29,7 +29,7 @@ pub(super) fn write_vtt(
     out: &mut impl Write,
 ) -> io::Result<()> {
     writeln!(out, "WEBVTT\n")?;
-    cues(segments, options).iter().try_for_each(|cue| write_cue(cue, false, '.', out))
+    shaped_cues(segments, options).iter().try_for_each(|cue| write_cue(cue, false, '.', out))
 }
 
 fn write_cue(cue: &Cue, always_hours: bool, decimal_marker: char, out: &mut impl Write) -> io::Result<()> {
@@ -42,6 +42,29 @@ struct Cue {
     start_ms: u64,
     end_ms: u64,
     text: String,
+}
+
+/// The cues of a transcript, which can be read in their time and do not touch each other, as far as that is asked for.
+fn shaped_cues(segments: &[Segment], options: &WriteOptions) -> Vec<Cue> {
+    let mut cues = cues(segments, options);
+    if options.highlight_words && segments.iter().all(|segment| segment.words.is_some()) {
+        return cues; // each goes on where the last one ends
+    }
+    let gap_ms = options.min_gap_s.map_or(0, milliseconds);
+    for idx in 0..cues.len() {
+        let next_ms = cues.get(idx + 1).map(|next| next.start_ms);
+        let cue = &mut cues[idx];
+        if let Some(limit) = options.max_chars_per_second {
+            let needed_ms = milliseconds(n_chars(&cue.text) as f64 / limit);
+            let latest_ms = next_ms.map_or(u64::MAX, |next| next.saturating_sub(gap_ms));
+            cue.end_ms = cue.end_ms.max((cue.start_ms + needed_ms).min(latest_ms));
+        }
+        if let Some(next_ms) = next_ms.filter(|_| gap_ms > 0) {
+            let half_ms = cue.start_ms.midpoint(cue.end_ms);
+            cue.end_ms = cue.end_ms.min(next_ms.saturating_sub(gap_ms).max(half_ms));
+        }
+    }
+    cues
 }
 
 /// The cues of a transcript: one per segment, or laid out by words where there are words.

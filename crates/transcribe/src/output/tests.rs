@@ -1,7 +1,7 @@
 use serde_json::Value;
 
 use super::*;
-use crate::{Word, golden};
+use crate::{DropReason, Dropped, Word, golden};
 
 fn written(transcript: &Transcript, format: Format, options: &WriteOptions) -> String {
     let mut out = Vec::new();
@@ -26,7 +26,7 @@ fn segment(start: f64, end: f64, text: &str, words: Option<Vec<Word>>) -> Segmen
 }
 
 fn transcript(segments: Vec<Segment>) -> Transcript {
-    Transcript { text: " Ü".to_owned(), segments, language: "de".to_owned() }
+    Transcript { text: " Ü".to_owned(), segments, language: "de".to_owned(), dropped: Vec::new() }
 }
 
 #[test]
@@ -47,6 +47,7 @@ fn files_are_those_of_the_reference() {
             max_line_count: limit("max_line_count"),
             max_words_per_line: limit("max_words_per_line"),
             highlight_words: case["options"].get("highlight_words").and_then(Value::as_bool).unwrap_or(false),
+            ..WriteOptions::default()
         };
         let found = written(&transcript, format, &options);
         if format == Format::Json {
@@ -110,4 +111,35 @@ fn formats_are_known_by_their_names() {
     }
     let error = "doc".parse::<Format>().unwrap_err();
     assert_eq!(error.to_string(), "unknown output format `doc`, expected txt, srt, vtt, tsv, json or lrc");
+}
+
+#[test]
+fn subtitles_stay_long_enough_to_be_read_and_leave_gaps() {
+    let segments = vec![
+        segment(0.0, 0.5, " Twenty letters here", None),
+        segment(5.0, 6.0, " Much more than can be read in this time", None),
+        segment(6.01, 8.0, " Short", None),
+        segment(8.0, 8.1, " End", None),
+    ];
+    let times = |options: &WriteOptions| -> Vec<String> {
+        let srt = written(&transcript(segments.clone()), Format::Srt, options);
+        srt.lines().filter(|line| line.contains("-->")).map(|line| line.replace("00:00:0", "")).collect()
+    };
+    let options = WriteOptions { max_chars_per_second: Some(10.0), ..WriteOptions::default() };
+    assert_eq!(times(&options), ["0,000 --> 1,900", "5,000 --> 6,010", "6,010 --> 8,000", "8,000 --> 8,300"]);
+    let options = WriteOptions { min_gap_s: Some(0.1), ..options };
+    assert_eq!(times(&options), ["0,000 --> 1,900", "5,000 --> 5,910", "6,010 --> 7,900", "8,000 --> 8,300"]);
+    let options = WriteOptions { min_gap_s: Some(1.5), ..WriteOptions::default() };
+    assert_eq!(times(&options), ["0,000 --> 0,500", "5,000 --> 5,500", "6,010 --> 7,005", "8,000 --> 8,100"]);
+}
+
+#[test]
+fn the_json_tells_what_was_dropped() {
+    let dropped = Dropped { start: 1.0, end: 2.5, text: " Bye.".to_owned(), reason: DropReason::NoSpeech };
+    let transcript = Transcript { dropped: vec![dropped], ..transcript(Vec::new()) };
+    let found = written(&transcript, Format::Json, &WriteOptions::default());
+    assert!(found.ends_with(
+        r#""language": "de", "dropped": [{"start": 1.0, "end": 2.5, "text": " Bye.", "reason": "no_speech"}]}"#
+    ));
+    assert_eq!(serde_json::from_str::<Transcript>(&found).unwrap(), transcript);
 }

@@ -1,8 +1,8 @@
 use boswell_audio::{N_SAMPLES, log_mel, pad_or_trim};
 use boswell_model::{Dims, Scratch};
-use serde_json::Value;
 
 use super::*;
+use crate::Word;
 use crate::golden;
 use crate::language::language_probabilities;
 
@@ -31,12 +31,28 @@ fn options() -> Options {
     }
 }
 
+fn check_words(name: &str, found: Option<&[Word]>, expected: Option<&[Word]>) {
+    let (Some(found), Some(expected)) = (found, expected) else {
+        return assert_eq!(found, expected, "{name}");
+    };
+    assert_eq!(found.len(), expected.len(), "{name}");
+    for (found, expected) in found.iter().zip(expected) {
+        assert_eq!(found.word, expected.word, "{name}");
+        let times = (found.start - expected.start).abs().max((found.end - expected.end).abs());
+        assert!(times < 1e-4, "{name}: {found:?}, expected {expected:?}");
+        assert!(
+            (found.probability - expected.probability).abs() < 1e-4,
+            "{name}: {found:?}, expected {expected:?}"
+        );
+    }
+}
+
 fn check_segment(name: &str, found: &Segment, expected: &Segment) {
     let near = |found: f64, expected: f64, tolerance: f64| (found - expected).abs() <= tolerance;
     assert_eq!((found.id, found.seek), (expected.id, expected.seek), "{name}");
     assert_eq!(found.tokens, expected.tokens, "{name}");
     assert_eq!(found.text, expected.text, "{name}");
-    assert_eq!(found.words, expected.words, "{name}");
+    check_words(name, found.words.as_deref(), expected.words.as_deref());
     assert_eq!(found.temperature, expected.temperature, "{name}");
     assert!(
         near(found.start, expected.start, 1e-4) && near(found.end, expected.end, 1e-4),
@@ -55,11 +71,10 @@ fn check_segment(name: &str, found: &Segment, expected: &Segment) {
 #[ignore = "needs ../shared"]
 fn whole_transcripts_are_those_of_the_reference() {
     let spectrogram = spectrogram(&golden::waveform("audio/silero_test.wav"));
-    let is_later = |case: &Value| case["options"].get("word_timestamps").is_some();
     let mut n_cases = 0;
     for golden in golden::models() {
         let Some(cases) = golden.outputs.get("transcribe") else { continue };
-        for (name, case) in cases.as_object().unwrap().iter().filter(|(_, case)| !is_later(case)) {
+        for (name, case) in cases.as_object().unwrap() {
             let name = format!("{}, {name}", golden.file);
             let options = golden::options(&case["options"], golden.model.tokenizer());
             let mut told = Vec::new();
@@ -316,4 +331,32 @@ fn a_batch_that_is_stopped_keeps_what_is_told() {
         .unwrap();
     assert_eq!(transcript.segments.len(), n_told);
     assert!(n_told > 0 && !transcript.text.is_empty());
+}
+
+#[test]
+#[ignore = "needs ../shared"]
+fn words_have_their_times_in_batches_and_in_beams_too() {
+    let spectrogram = spectrogram(&golden::waveform("audio/silero_test.wav"));
+    let transcriber = transcriber("tiny.openai.safetensors");
+    for (batch_size, beam_size) in [(1, 1), (3, 1), (4, 3)] {
+        let options = Options {
+            batch_size,
+            beam_size,
+            word_timestamps: true,
+            hallucination_silence_threshold: Some(2.0),
+            ..options()
+        };
+        let transcript = transcriber.transcribe(&spectrogram, &options, go_on).unwrap();
+        let mut n_words = 0;
+        for segment in &transcript.segments {
+            let words = segment.words.as_deref().unwrap();
+            assert_eq!(words.iter().map(|word| word.word.as_str()).collect::<String>(), segment.text);
+            for word in words {
+                assert!((0.0..=60.0).contains(&word.start) && word.start <= word.end, "{word:?}");
+                assert!((0.0..=1.0).contains(&word.probability), "{word:?}");
+            }
+            n_words += words.len();
+        }
+        assert!(n_words > 10, "{n_words} words in batches of {batch_size}");
+    }
 }

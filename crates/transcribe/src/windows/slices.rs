@@ -2,7 +2,7 @@
 
 use boswell_model::Tokenizer;
 
-use super::{FRAMES_PER_SECOND, WindowRequest};
+use super::{WindowRequest, seconds};
 use crate::Segment;
 use crate::decode::Decoded;
 
@@ -18,6 +18,8 @@ pub(super) struct Slices {
     pub(super) segments: Vec<Segment>,
     /// From the window's start to the next window's.
     pub(super) n_frames: usize,
+    /// Whether nothing is said after the last timestamp.
+    pub(super) is_closed: bool,
 }
 
 impl Slices {
@@ -31,7 +33,11 @@ impl Slices {
         let mut ends: Vec<usize> =
             (1..tokens.len()).filter(|&i| is_timestamp[i - 1] && is_timestamp[i]).collect();
         let Some(&last_pair) = ends.last() else {
-            return Self { segments: vec![window.whole()], n_frames: request.n_frames };
+            return Self {
+                segments: vec![window.whole()],
+                n_frames: request.n_frames,
+                is_closed: single_timestamp_ending,
+            };
         };
         let mut n_frames = request.n_frames;
         if single_timestamp_ending {
@@ -41,7 +47,7 @@ impl Slices {
         }
         let starts = std::iter::once(0).chain(ends.iter().copied());
         let segments = starts.zip(&ends).map(|(start, &end)| window.slice(&tokens[start..end])).collect();
-        Self { segments, n_frames }
+        Self { segments, n_frames, is_closed: single_timestamp_ending }
     }
 }
 
@@ -73,13 +79,13 @@ impl Window<'_> {
         let tokens = &self.decoded.tokens;
         let last =
             tokens.iter().rev().find_map(|&token| self.position(token)).filter(|&position| position > 0);
-        let window_s = self.request.n_frames as f64 / FRAMES_PER_SECOND as f64;
+        let window_s = seconds(self.request.n_frames);
         let duration_s = last.map_or(window_s, |position| position as f64 * TIMESTAMP_S);
         self.segment(self.start_s(), self.start_s() + duration_s, tokens)
     }
 
     fn start_s(&self) -> f64 {
-        self.request.seek as f64 / FRAMES_PER_SECOND as f64
+        seconds(self.request.seek)
     }
 
     fn segment(&self, start: f64, end: f64, tokens: &[u32]) -> Segment {

@@ -18,41 +18,64 @@ fn decoded(result: &Value, temperature: f32) -> Decoded {
 
 /// A walk over the clips that the options ask for.
 fn over<'a>(tokenizer: &'a Tokenizer, n_frames: usize, options: &'a Options) -> Result<Walk<'a>, Error> {
-    Walk::over(tokenizer, N_TEXT_CTX, crate::parts::clips(&options.clip_timestamps, n_frames)?, options)
+    let clips = crate::parts::clips(&options.clip_timestamps, n_frames)?;
+    let phrases = Arc::new(Phrases::new("en", options));
+    Walk::over(tokenizer, N_TEXT_CTX, Route { clips, whole: (0, n_frames) }, phrases, options)
 }
 
 /// Walks over a recording with scripted decodes; returns what was asked and found.
 fn walk(n_frames: usize, options: &Options, results: &[Value]) -> (Vec<WindowRequest>, Vec<Segment>, String) {
+    let (requests, segments, text, _) = walk_with_words(n_frames, options, results, &[]);
+    (requests, segments, text)
+}
+
+/// The same with scripted words for each segment that has text, and with what is dropped.
+fn walk_with_words(
+    n_frames: usize,
+    options: &Options,
+    results: &[Value],
+    words: &[Vec<Word>],
+) -> (Vec<WindowRequest>, Vec<Segment>, String, Vec<Dropped>) {
     let tokenizer = golden::tokenizer(51865);
     let mut walk = over(tokenizer, n_frames, options).unwrap();
-    let (mut requests, mut segments) = (Vec::new(), Vec::new());
+    let (mut requests, mut segments, mut dropped) = (Vec::new(), Vec::new(), Vec::new());
+    let mut words = words.iter();
     while let Some(request) = walk.request() {
         let result = results.get(requests.len()).expect("more decodes are asked for than there are");
-        segments.extend(walk.accept(&request, &decoded(result, request.temperature)));
+        let found = walk.accept(&request, &decoded(result, request.temperature), |segments, _| {
+            for segment in segments {
+                let is_text = segment.tokens.iter().any(|&token| token < EOT);
+                let words = is_text.then(|| words.next()).flatten().cloned().unwrap_or_default();
+                if let (Some(first), Some(last)) = (words.first(), words.last()) {
+                    (segment.start, segment.end) = (first.start, last.end);
+                }
+                segment.words = Some(words);
+            }
+        });
+        segments.extend(found.segments);
+        dropped.extend(found.dropped);
         requests.push(request);
     }
     assert_eq!(requests.len(), results.len(), "decodes that were not asked for");
     assert!(walk.n_frames_done() <= n_frames);
-    (requests, segments, walk.text())
+    assert_eq!(words.count(), 0, "words that were not asked for");
+    (requests, segments, walk.text(), dropped)
 }
 
 #[test]
 #[ignore = "needs ../shared"]
 fn walks_are_those_of_the_reference() {
     let file = golden::json("rules/windows.json");
-    // Word times, with which the walk goes differently, are not there yet.
-    let has_words = |case: &&Value| case["options"].get("word_timestamps").is_some();
-    let cases: Vec<&Value> =
-        file["cases"].as_array().unwrap().iter().filter(|case| !has_words(case)).collect();
+    let cases = file["cases"].as_array().unwrap();
     assert!(!cases.is_empty());
     for case in cases {
         let name = case["name"].as_str().unwrap();
         let n_frames = (case["seconds"].as_f64().unwrap() * FRAMES_PER_SECOND as f64) as usize;
-        let (requests, mut segments, text) = walk(
-            n_frames,
-            &golden::options(&case["options"], golden::tokenizer(51865)),
-            case["results"].as_array().unwrap(),
-        );
+        let words = case.get("words").map(|words| serde_json::from_value(words.clone()).unwrap());
+        let words: Vec<Vec<Word>> = words.unwrap_or_default();
+        let options = golden::options(&case["options"], golden::tokenizer(51865));
+        let (requests, mut segments, text, _) =
+            walk_with_words(n_frames, &options, case["results"].as_array().unwrap(), &words);
 
         let calls: Vec<(f64, Vec<u32>)> = case["calls"]
             .as_array()
@@ -80,6 +103,7 @@ fn result(tokens: &[u32]) -> Value {
 }
 
 const TS: u32 = 50364;
+const EOT: u32 = 50257;
 
 #[test]
 fn a_recording_without_samples_has_no_windows() {
@@ -145,6 +169,10 @@ fn options_that_make_no_sense_are_refused() {
             "option temperatures is [0.0, -1.0], expected one number or more, 0 or above",
         ),
         (
+            Options { hallucination_silence_threshold: Some(-1.0), ..Options::default() },
+            "option hallucination_silence_threshold is -1, expected seconds, 0 or above",
+        ),
+        (
             Options { clip_timestamps: vec![1.0, f64::NAN], ..Options::default() },
             "option clip_timestamps is NaN, expected seconds, 0 or above",
         ),
@@ -162,7 +190,14 @@ fn whatever_is_decoded_the_walk_ends_within_the_recording() {
         let mut rng = fastrand::Rng::with_seed(seed);
         let n_frames = rng.usize(..20_000);
         let clip_timestamps = (0..rng.usize(..5)).map(|_| rng.f64() * 300.0).collect();
-        let options = Options { clip_timestamps, temperatures: vec![0.0, 0.7], ..Options::default() };
+        let options = Options {
+            clip_timestamps,
+            temperatures: vec![0.0, 0.7],
+            word_timestamps: rng.bool(),
+            hallucination_silence_threshold: rng.bool().then(|| rng.f64() * 3.0),
+            drop_loops: rng.bool(),
+            ..Options::default()
+        };
         let mut walk = over(tokenizer, n_frames, &options).unwrap();
         let mut n_segments = 0;
         while let Some(request) = walk.request() {
@@ -179,11 +214,75 @@ fn whatever_is_decoded_the_walk_ends_within_the_recording() {
             let temperature = request.temperature;
             let decoded =
                 Decoded { tokens, temperature, avg_logprob, no_speech_prob, compression_ratio: 1.0 };
-            for segment in walk.accept(&request, &decoded) {
+            let add_words = |segments: &mut [Segment], _| {
+                for segment in segments {
+                    let mut at = || segment.seek as f64 / 100.0 + rng.f64() * 31.0;
+                    let mut words = vec![word(" odd", at(), at(), 0.1); rng.usize(..3)];
+                    words.iter_mut().for_each(|word| word.end = word.end.max(word.start));
+                    segment.words = Some(words);
+                }
+            };
+            for segment in walk.accept(&request, &decoded, add_words).segments {
                 assert_eq!(segment.id, n_segments, "seed {seed}");
                 assert!(segment.start >= request.seek as f64 / 100.0 && segment.end >= 0.0, "{segment:?}");
                 n_segments += 1;
             }
         }
     }
+}
+
+fn word(text: &str, start: f64, end: f64, probability: f64) -> Word {
+    Word { word: text.to_owned(), start, end, probability }
+}
+
+#[test]
+fn what_is_not_taken_is_told_with_its_reason() {
+    let tokenizer = golden::tokenizer(51865);
+    let said =
+        |text: &str, start: u32, end: u32| [&[TS + start], &*tokenizer.encode(text), &[TS + end]].concat();
+    let reasons = |dropped: &[Dropped]| -> Vec<(DropReason, String)> {
+        dropped.iter().map(|dropped| (dropped.reason, dropped.text.clone())).collect()
+    };
+
+    let silence =
+        serde_json::json!({ "tokens": said(" Noise.", 0, 100), "avg_logprob": -1.5, "no_speech_prob": 0.9 });
+    let (_, segments, _, dropped) = walk_with_words(1000, &Options::default(), &[silence], &[]);
+    assert!(segments.is_empty());
+    assert_eq!(reasons(&dropped), [(DropReason::NoSpeech, " Noise.".to_owned())]);
+    assert_eq!((dropped[0].start, dropped[0].end), (0.0, 2.0));
+
+    let options = Options { phrase_filter: true, drop_loops: true, ..Options::default() };
+    let both = [said(" Thanks for watching!", 0, 100), said(&" la di da".repeat(12), 100, 900)].concat();
+    let (_, segments, text, dropped) = walk_with_words(2000, &options, &[result(&both)], &[]);
+    assert_eq!(text, " la di da");
+    assert_eq!((segments.len(), segments[0].start, segments[0].end), (1, 2.0, 18.0));
+    let expected = [
+        (DropReason::Loop, " la di da".repeat(11)),
+        (DropReason::Phrase, " Thanks for watching!".to_owned()),
+    ];
+    assert_eq!(reasons(&dropped), expected);
+    let unguarded = Options { compression_ratio_threshold: None, ..options };
+    let (_, segments, _, dropped) = walk_with_words(2000, &unguarded, &[result(&both)], &[]);
+    assert_eq!((segments.len(), dropped.len()), (1, 1), "no ratio, no loops");
+
+    let options =
+        Options { word_timestamps: true, hallucination_silence_threshold: Some(2.0), ..Options::default() };
+    let both = [said(" Real speech.", 0, 100), said(" Bye.", 1200, 1300)].concat();
+    let words = [
+        vec![word(" Real", 0.5, 1.0, 0.9), word(" speech.", 1.0, 1.5, 0.9)],
+        vec![word(" Bye.", 24.0, 24.01, 0.01)],
+    ];
+    let (requests, segments, _, dropped) =
+        walk_with_words(4000, &options, &[result(&both), result(&[])], &words);
+    assert_eq!((requests[1].seek, segments[0].text.as_str()), (2400, " Real speech."));
+    assert_eq!(reasons(&dropped), [(DropReason::Silence, " Bye.".to_owned())]);
+}
+
+#[test]
+fn a_window_in_which_something_runs_in_circles_is_decoded_again() {
+    let looping = [&[TS], &*[1485, 732].repeat(20), &[TS + 500]].concat();
+    let options = Options { drop_loops: true, temperatures: vec![0.0, 0.4], ..Options::default() };
+    let good = result(&[TS, 1485, TS + 500]);
+    let (requests, segments, _) = walk(1000, &options, &[result(&looping), good]);
+    assert_eq!((requests.len(), segments.len()), (2, 1));
 }

@@ -1,0 +1,165 @@
+//! Word times, from where the decoder looks in the audio while it writes.
+//!
+//! The decoder is fed a window's text once more; some heads of its cross-attention follow the audio. Their scores are
+//! normalised and smoothed into a [`Matrix`], and the best way through it that never goes back, [`warp`], says when
+//! each token is spoken. [`words`] makes timed words of that.
+
+mod matrix;
+mod warp;
+mod words;
+
+use boswell_kernels::{exp_sum, max};
+use boswell_model::{Model, Row, Scratch, Step, Tokenizer, Watch};
+
+use crate::windows::WindowRequest;
+use crate::{Options, Segment};
+use matrix::Matrix;
+use words::Timing;
+
+/// Tokens that are fed at once: their logits are all kept.
+const CHUNK: usize = 32;
+/// Audio features in a second.
+const FEATURES_PER_SECOND: f64 = 50.0;
+
+/// Finds the times of words.
+pub(crate) struct Aligner<'a> {
+    model: &'a Model,
+    options: &'a Options,
+    language: &'a str,
+    /// Start of transcript, language, task, no timestamps.
+    start: Vec<u32>,
+    scratch: Scratch,
+}
+
+impl<'a> Aligner<'a> {
+    /// An aligner for text in `language`, a code that the model knows.
+    ///
+    /// # Errors
+    /// [`boswell_model::Error::Language`] if it does not.
+    pub(crate) fn new(
+        model: &'a Model,
+        language: &'a str,
+        options: &'a Options,
+    ) -> Result<Self, boswell_model::Error> {
+        let tokenizer = model.tokenizer();
+        let mut start = tokenizer.sot_sequence(Some(language), options.task)?;
+        start.push(tokenizer.special().no_timestamps);
+        Ok(Self { model, options, language, start, scratch: Scratch::default() })
+    }
+
+    /// Gives the segments of a window their words, and fits the times of both to each other.
+    ///
+    /// - `row`: over the window, without tokens; it has none afterwards.
+    /// - `last_speech_s`: when the last word before the window ended.
+    ///
+    /// Source: `add_word_timestamps` in openai/whisper `whisper/timing.py`.
+    pub(crate) fn add_words(
+        &mut self,
+        row: &mut Row,
+        request: &WindowRequest,
+        segments: &mut [Segment],
+        last_speech_s: f64,
+    ) {
+        let eot = self.model.tokenizer().special().eot;
+        let tokens = segments.iter().flat_map(|segment| &segment.tokens).copied();
+        let text: Vec<u32> = tokens.filter(|&token| token < eot).collect();
+        let timings = self.align(row, request.n_frames, &text);
+        words::add(segments, timings, eot, last_speech_s, self.options);
+    }
+
+    /// The words of a window's text, timed from the window's start.
+    ///
+    /// Source: `find_alignment` in openai/whisper `whisper/timing.py`.
+    fn align(&mut self, row: &mut Row, n_frames: usize, text: &[u32]) -> Vec<Timing> {
+        if text.is_empty() {
+            return Vec::new();
+        }
+        let tokenizer = self.model.tokenizer();
+        // What does not fit beside the start and the end is said when the rest is over.
+        let room = self.model.dims().n_text_ctx - self.start.len() - 1;
+        let aligned = &text[..text.len().min(room)];
+        let Fed { matrix, mut probabilities } = self.feed(row, n_frames, aligned);
+        let mut times: Vec<f64> = if matrix.n_columns == 1 {
+            // There is no choice, and in openai/whisper no number either: it comes out before the window.
+            vec![-1.0 / FEATURES_PER_SECOND; aligned.len() + 1]
+        } else {
+            let path = warp::path(&matrix.negated());
+            path.first_columns().map(|idx| idx as f64 / FEATURES_PER_SECOND).collect()
+        };
+        times.resize(text.len() + 1, times.last().copied().unwrap_or(0.0));
+        probabilities.resize(text.len(), 0.0);
+        words_of(tokenizer, self.language, text, &times, &probabilities)
+    }
+
+    /// Feeds the text, and keeps what heads look at and how probable each token is.
+    fn feed(&mut self, row: &mut Row, n_frames: usize, text: &[u32]) -> Fed {
+        let (dims, eot) = (self.model.dims(), self.model.tokenizer().special().eot as usize);
+        let heads = self.model.generation().alignment_heads.as_slice();
+        let n_ctx = (n_frames / 2).clamp(1, dims.n_audio_ctx);
+        let tokens = [&self.start, text, &[eot as u32]].concat();
+        let mut scores = vec![0.0; tokens.len() * heads.len() * n_ctx]; // [n_tokens, n_heads, n_ctx]
+        let mut logits = vec![0.0; CHUNK.min(tokens.len()) * dims.n_vocab];
+        let mut probabilities = Vec::with_capacity(text.len());
+        let mut next = tokens.iter().enumerate().skip(1);
+        for (tokens, scores) in tokens.chunks(CHUNK).zip(scores.chunks_mut(CHUNK * heads.len() * n_ctx)) {
+            let logits = &mut logits[..tokens.len() * dims.n_vocab];
+            let step = Step { row: &mut *row, tokens, logits };
+            self.model.decode_watched(&mut [step], Watch { heads, n_ctx, scores }, &mut self.scratch);
+            for (logits, (position, &next)) in logits.chunks(dims.n_vocab).zip(&mut next) {
+                if (next as usize) < eot && position >= self.start.len() {
+                    probabilities.push(probability(&logits[..eot], next as usize));
+                }
+            }
+        }
+        row.truncate(0);
+        let matrix = Matrix::of_attention(&scores, heads.len(), n_ctx);
+        // Each row says when the token after it is spoken: the last start token's row is the first of the text.
+        Fed { matrix: matrix.rows(self.start.len() - 1..tokens.len() - 1), probabilities }
+    }
+}
+
+/// What comes of feeding a text.
+struct Fed {
+    matrix: Matrix,          // [n_tokens + 1, n_ctx]
+    probabilities: Vec<f64>, // [n_tokens]
+}
+
+/// The probability of a token among text tokens.
+fn probability(logits: &[f32], token: usize) -> f64 {
+    let greatest = max(logits);
+    f64::from((logits[token] - greatest).exp() / exp_sum(logits, greatest))
+}
+
+/// Text tokens as words.
+///
+/// - `times`: `[n_tokens + 1]`: when each token starts, and the last one ends.
+/// - `probabilities`: `[n_tokens]`
+fn words_of(
+    tokenizer: &Tokenizer,
+    language: &str,
+    text: &[u32],
+    times: &[f64],
+    probabilities: &[f64],
+) -> Vec<Timing> {
+    // With the end behind it the last word is split off as any other.
+    let with_end = [text, &[tokenizer.special().eot]].concat();
+    let mut words = tokenizer.split_to_word_tokens(&with_end, Some(language));
+    words.pop();
+    let mut at = 0;
+    let timed = words.into_iter().map(|word| {
+        let tokens = at..at + word.tokens.len();
+        at = tokens.end;
+        let sum: f64 = probabilities[tokens.clone()].iter().sum();
+        Timing {
+            start: times[tokens.start],
+            end: times[tokens.end],
+            probability: sum / tokens.len() as f64,
+            n_tokens: tokens.len(),
+            word: word.text,
+        }
+    });
+    timed.collect()
+}
+
+#[cfg(test)]
+mod tests;
