@@ -93,7 +93,8 @@ def suppressed():
 
 def generation_config():
     t = TOKENIZER
-    return {"alignment_heads": [list(h) for h in ALIGNMENT_HEADS], "begin_suppress_tokens": [*t.encode(" "), t.eot],
+    return {"align_with_timestamps": True,  # Boswell's own: the heads were trained beside timestamps
+            "alignment_heads": [list(h) for h in ALIGNMENT_HEADS], "begin_suppress_tokens": [*t.encode(" "), t.eot],
             "bos_token_id": t.eot, "decoder_start_token_id": t.sot, "eos_token_id": t.eot, "pad_token_id": t.eot,
             "is_multilingual": False, "max_initial_timestamp_index": 50, "max_length": 448,
             "no_timestamps_token_id": t.no_timestamps, "prev_sot_token_id": t.sot_prev, "return_timestamps": False,

@@ -461,3 +461,35 @@ fn words_have_times_in_every_mode_and_subtitles_follow_them() {
     let first = text.split(' ').next().unwrap();
     assert!(stdout(&output).contains(&format!("<u>{first}</u>")), "{}", stdout(&output));
 }
+
+#[test]
+#[ignore = "needs ../shared"]
+fn spoken_digits_have_the_times_at_which_they_were_put_together() {
+    let shared = std::env::var_os("BOSWELL_SHARED").map(PathBuf::from);
+    let shared = shared.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared"));
+    let set = shared.join("digits/sets/test_unseen");
+    let manifest = fs::read_to_string(set.join("manifest.jsonl")).unwrap();
+    let mut errors_s: Vec<f64> = Vec::new();
+    for row in manifest.lines() {
+        let row: serde_json::Value = serde_json::from_str(row).unwrap();
+        let path = set.join(row["path"].as_str().unwrap());
+        let output = boswell(&["transcribe", "-f", "json", "--word-timestamps", path.to_str().unwrap()]);
+        assert_code(&output, 0);
+        let transcript: serde_json::Value = serde_json::from_str(&stdout(&output)).unwrap();
+        let segments = transcript["segments"].as_array().unwrap();
+        let found: Vec<&serde_json::Value> =
+            segments.iter().flat_map(|segment| segment["words"].as_array().unwrap()).collect();
+        let expected = row["words"].as_array().unwrap();
+        if found.len() == expected.len() {
+            for (found, expected) in found.iter().zip(expected) {
+                for which in ["start", "end"] {
+                    errors_s.push((found[which].as_f64().unwrap() - expected[which].as_f64().unwrap()).abs());
+                }
+            }
+        }
+    }
+    errors_s.sort_by(f64::total_cmp);
+    assert!(errors_s.len() > 100, "{} times to compare", errors_s.len());
+    let median_s = errors_s[errors_s.len() / 2];
+    assert!(median_s < 0.03, "word times are {median_s} s off in the median");
+}

@@ -20,6 +20,9 @@ pub struct Generation {
     /// Cross-attention heads that follow the audio, (layer, head); by default those of the published model of the same
     /// shape, else all heads of the decoder's upper half.
     pub alignment_heads: Vec<(usize, usize)>,
+    /// Whether those heads follow the audio better when the model sees the timestamps that it wrote, and not the text
+    /// alone: `false` for Whisper's models.
+    pub align_with_timestamps: bool,
     /// Whether the model knows other languages than English.
     pub is_multilingual: bool,
     /// Language tokens by their text, such as `<|en|>`; empty if the model does not list them.
@@ -38,6 +41,7 @@ struct Json {
     suppress_tokens: Option<Vec<u32>>,
     begin_suppress_tokens: Option<Vec<u32>>,
     alignment_heads: Option<Vec<(usize, usize)>>,
+    align_with_timestamps: Option<bool>,
     is_multilingual: Option<bool>,
     lang_to_id: Option<BTreeMap<String, u32>>,
     task_to_id: Option<BTreeMap<String, u32>>,
@@ -52,6 +56,7 @@ impl Generation {
             suppress_tokens: None,
             begin_suppress_tokens: None,
             alignment_heads: heads::alignment_heads(dims, name),
+            align_with_timestamps: false,
             is_multilingual: dims.is_multilingual(),
             lang_to_id: BTreeMap::new(),
             task_to_id: BTreeMap::new(),
@@ -95,6 +100,7 @@ impl Generation {
             suppress_tokens: json.suppress_tokens,
             begin_suppress_tokens: json.begin_suppress_tokens,
             alignment_heads: heads.unwrap_or(default.alignment_heads),
+            align_with_timestamps: json.align_with_timestamps.unwrap_or(default.align_with_timestamps),
             is_multilingual: json.is_multilingual.unwrap_or(default.is_multilingual),
             lang_to_id: json.lang_to_id.unwrap_or_default(),
             task_to_id: json.task_to_id.unwrap_or_default(),

@@ -1,6 +1,6 @@
 //! Word times, from where the decoder looks in the audio while it writes.
 //!
-//! The decoder is fed a window's text once more; some heads of its cross-attention follow the audio. Their scores are
+//! The decoder is fed a window's text once more, without timestamps or with them, as the model wants it; some heads of its cross-attention follow the audio. Their scores are
 //! normalised and smoothed into a [`Matrix`], and the best way through it that never goes back, [`warp`], says when
 //! each token is spoken. [`words`] makes timed words of that.
 
@@ -9,7 +9,7 @@ mod warp;
 mod words;
 
 use boswell_kernels::{exp_sum, max};
-use boswell_model::{Model, Row, Scratch, Step, Tokenizer, Watch};
+use boswell_model::{Model, Row, Scratch, Step, Watch};
 
 use crate::windows::WindowRequest;
 use crate::{Options, Segment};
@@ -26,7 +26,7 @@ pub(crate) struct Aligner<'a> {
     model: &'a Model,
     options: &'a Options,
     language: &'a str,
-    /// Start of transcript, language, task, no timestamps.
+    /// Start of transcript, language, task, and no timestamps if so.
     start: Vec<u32>,
     scratch: Scratch,
 }
@@ -43,7 +43,9 @@ impl<'a> Aligner<'a> {
     ) -> Result<Self, boswell_model::Error> {
         let tokenizer = model.tokenizer();
         let mut start = tokenizer.sot_sequence(Some(language), options.task)?;
-        start.push(tokenizer.special().no_timestamps);
+        if !model.generation().align_with_timestamps {
+            start.push(tokenizer.special().no_timestamps);
+        }
         Ok(Self { model, options, language, start, scratch: Scratch::default() })
     }
 
@@ -61,23 +63,27 @@ impl<'a> Aligner<'a> {
         last_speech_s: f64,
     ) {
         let eot = self.model.tokenizer().special().eot;
+        let with_timestamps = self.model.generation().align_with_timestamps;
         let tokens = segments.iter().flat_map(|segment| &segment.tokens).copied();
-        let text: Vec<u32> = tokens.filter(|&token| token < eot).collect();
-        let timings = self.align(row, request.n_frames, &text);
+        let said: Vec<u32> = tokens.filter(|&token| token < eot || with_timestamps).collect();
+        let timings = self.align(row, request.n_frames, &said);
         words::add(segments, timings, eot, last_speech_s, self.options);
     }
 
-    /// The words of a window's text, timed from the window's start.
+    /// The words of a window, timed from the window's start.
+    ///
+    /// - `said`: the text tokens, and timestamps among them if the model wants to see them.
     ///
     /// Source: `find_alignment` in openai/whisper `whisper/timing.py`.
-    fn align(&mut self, row: &mut Row, n_frames: usize, text: &[u32]) -> Vec<Timing> {
+    fn align(&mut self, row: &mut Row, n_frames: usize, said: &[u32]) -> Vec<Timing> {
+        let eot = self.model.tokenizer().special().eot;
+        let text: Vec<u32> = said.iter().copied().filter(|&token| token < eot).collect();
         if text.is_empty() {
             return Vec::new();
         }
-        let tokenizer = self.model.tokenizer();
         // What does not fit beside the start and the end is said when the rest is over.
         let room = self.model.dims().n_text_ctx - self.start.len() - 1;
-        let aligned = &text[..text.len().min(room)];
+        let aligned = &said[..said.len().min(room)];
         let Fed { matrix, mut probabilities } = self.feed(row, n_frames, aligned);
         let mut times: Vec<f64> = if matrix.n_columns == 1 {
             // There is no choice, and in openai/whisper no number either: it comes out before the window.
@@ -86,20 +92,25 @@ impl<'a> Aligner<'a> {
             let path = warp::path(&matrix.negated());
             path.first_columns().map(|idx| idx as f64 / FEATURES_PER_SECOND).collect()
         };
-        times.resize(text.len() + 1, times.last().copied().unwrap_or(0.0));
+        times.resize(said.len() + 1, times.last().copied().unwrap_or(0.0));
         probabilities.resize(text.len(), 0.0);
-        words_of(tokenizer, self.language, text, &times, &probabilities)
+        if self.model.generation().align_with_timestamps {
+            anchor(said, self.model.tokenizer().special().timestamp_begin, &mut times);
+        }
+        let spans = said.iter().zip(times.windows(2)).filter(|(token, _)| **token < eot);
+        let spans: Vec<(f64, f64)> = spans.map(|(_, times)| (times[0], times[1])).collect();
+        self.words_of(&text, &spans, &probabilities)
     }
 
-    /// Feeds the text, and keeps what heads look at and how probable each token is.
-    fn feed(&mut self, row: &mut Row, n_frames: usize, text: &[u32]) -> Fed {
+    /// Feeds what was said, and keeps what heads look at and how probable each text token is.
+    fn feed(&mut self, row: &mut Row, n_frames: usize, said: &[u32]) -> Fed {
         let (dims, eot) = (self.model.dims(), self.model.tokenizer().special().eot as usize);
         let heads = self.model.generation().alignment_heads.as_slice();
         let n_ctx = (n_frames / 2).clamp(1, dims.n_audio_ctx);
-        let tokens = [&self.start, text, &[eot as u32]].concat();
+        let tokens = [&self.start, said, &[eot as u32]].concat();
         let mut scores = vec![0.0; tokens.len() * heads.len() * n_ctx]; // [n_tokens, n_heads, n_ctx]
         let mut logits = vec![0.0; CHUNK.min(tokens.len()) * dims.n_vocab];
-        let mut probabilities = Vec::with_capacity(text.len());
+        let mut probabilities = Vec::with_capacity(said.len());
         let mut next = tokens.iter().enumerate().skip(1);
         for (tokens, scores) in tokens.chunks(CHUNK).zip(scores.chunks_mut(CHUNK * heads.len() * n_ctx)) {
             let logits = &mut logits[..tokens.len() * dims.n_vocab];
@@ -116,49 +127,64 @@ impl<'a> Aligner<'a> {
         // Each row says when the token after it is spoken: the last start token's row is the first of the text.
         Fed { matrix: matrix.rows(self.start.len() - 1..tokens.len() - 1), probabilities }
     }
+
+    /// Text tokens as words.
+    ///
+    /// - `spans`: `[n_tokens]`: when each token is spoken.
+    /// - `probabilities`: `[n_tokens]`
+    fn words_of(&self, text: &[u32], spans: &[(f64, f64)], probabilities: &[f64]) -> Vec<Timing> {
+        let tokenizer = self.model.tokenizer();
+        // With the end behind it the last word is split off as any other.
+        let with_end = [text, &[tokenizer.special().eot]].concat();
+        let mut words = tokenizer.split_to_word_tokens(&with_end, Some(self.language));
+        words.pop();
+        let mut at = 0;
+        let timed = words.into_iter().map(|word| {
+            let tokens = at..at + word.tokens.len();
+            at = tokens.end;
+            let sum: f64 = probabilities[tokens.clone()].iter().sum();
+            Timing {
+                start: spans[tokens.start].0,
+                end: spans[tokens.end - 1].1,
+                probability: sum / tokens.len() as f64,
+                n_tokens: tokens.len(),
+                word: word.text,
+            }
+        });
+        timed.collect()
+    }
 }
 
 /// What comes of feeding a text.
 struct Fed {
-    matrix: Matrix,          // [n_tokens + 1, n_ctx]
-    probabilities: Vec<f64>, // [n_tokens]
+    matrix: Matrix,          // [n_said + 1, n_ctx]
+    probabilities: Vec<f64>, // [n_text_tokens]
+}
+
+/// Lets text begin and end with the timestamps beside it, and keeps what is between two within them.
+///
+/// - `begin`: the first timestamp.
+/// - `times`: `[n_said + 1]`: when each token begins, and the last one ends.
+fn anchor(said: &[u32], begin: u32, times: &mut [f64]) {
+    let stamp = |token: u32| token.checked_sub(begin).map(|idx| f64::from(idx) / FEATURES_PER_SECOND);
+    let mut earliest = 0.0;
+    for (idx, &token) in said.iter().enumerate() {
+        if let Some(time) = stamp(token) {
+            // It takes no time: what is before it ends there, what is after it begins.
+            times[idx] = time;
+            times[idx + 1] = time;
+            earliest = time;
+        } else {
+            let next = said[idx..].iter().find_map(|&token| stamp(token));
+            times[idx + 1] = times[idx + 1].clamp(earliest, next.unwrap_or(f64::MAX).max(earliest));
+        }
+    }
 }
 
 /// The probability of a token among text tokens.
 fn probability(logits: &[f32], token: usize) -> f64 {
     let greatest = max(logits);
     f64::from((logits[token] - greatest).exp() / exp_sum(logits, greatest))
-}
-
-/// Text tokens as words.
-///
-/// - `times`: `[n_tokens + 1]`: when each token starts, and the last one ends.
-/// - `probabilities`: `[n_tokens]`
-fn words_of(
-    tokenizer: &Tokenizer,
-    language: &str,
-    text: &[u32],
-    times: &[f64],
-    probabilities: &[f64],
-) -> Vec<Timing> {
-    // With the end behind it the last word is split off as any other.
-    let with_end = [text, &[tokenizer.special().eot]].concat();
-    let mut words = tokenizer.split_to_word_tokens(&with_end, Some(language));
-    words.pop();
-    let mut at = 0;
-    let timed = words.into_iter().map(|word| {
-        let tokens = at..at + word.tokens.len();
-        at = tokens.end;
-        let sum: f64 = probabilities[tokens.clone()].iter().sum();
-        Timing {
-            start: times[tokens.start],
-            end: times[tokens.end],
-            probability: sum / tokens.len() as f64,
-            n_tokens: tokens.len(),
-            word: word.text,
-        }
-    });
-    timed.collect()
 }
 
 #[cfg(test)]

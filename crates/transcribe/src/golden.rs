@@ -88,6 +88,18 @@ pub(crate) fn models() -> impl Iterator<Item = GoldenModel> {
     })
 }
 
+/// The model `tiny` whose `generation_config.json` says something else in some fields.
+pub(crate) fn model_that(fields: &[(&str, Value)]) -> Model {
+    let folder = hugging_face_folder(&shared().join("golden/model"), "tiny");
+    let path = folder.path().join("generation_config.json");
+    let mut generation: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    fields.iter().for_each(|(name, value)| generation[name] = value.clone());
+    // The copy is as read-only as the original.
+    std::fs::remove_file(&path).unwrap();
+    std::fs::write(&path, generation.to_string()).unwrap();
+    load(folder.path())
+}
+
 fn load(path: &Path) -> Model {
     Model::load(path, &LoadOptions::default()).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }

@@ -94,6 +94,38 @@ fn alignments_are_those_of_the_reference() {
 }
 
 #[test]
+fn text_stays_between_its_timestamps() {
+    const TS: u32 = 1000;
+    // A word alone, two words of which attention puts the border somewhere, and what the window's end cuts off.
+    let said = [TS + 50, 1, TS + 60, TS + 100, 2, 3, TS + 150, TS + 200, 4, 5];
+    let mut times = [0.3, 0.5, 0.9, 1.3, 1.4, 2.5, 2.6, 3.9, 3.0, 4.5, 4.6];
+    anchor(&said, TS, &mut times);
+    assert_eq!(times, [1.0, 1.0, 1.2, 2.0, 2.0, 2.5, 3.0, 4.0, 4.0, 4.5, 4.6]);
+}
+
+#[test]
+#[ignore = "needs ../shared"]
+fn a_model_that_wants_its_timestamps_is_shown_them() {
+    let model = golden::model_that(&[("align_with_timestamps", true.into())]);
+    let begin = model.tokenizer().special().timestamp_begin;
+    let options = Options::default();
+    let mut aligner = Aligner::new(&model, "en", &options).unwrap();
+    let mut row = model.start(&model.encode(&vec![0.0; 80 * 3000]));
+    let text = model.tokenizer().encode(" and so my");
+    let [first, second, third] = text.as_slice() else { panic!("{text:?}") };
+    let tokens = vec![begin + 10, *first, begin + 20, begin + 30, *second, *third, begin + 90];
+    let request = WindowRequest { seek: 100, n_frames: 2000, temperature: 0.0, prompt: Vec::new() };
+    let mut segments = [Segment { seek: 100, start: 1.2, end: 2.8, tokens, ..Segment::default() }];
+    aligner.add_words(&mut row, &request, &mut segments, 1.0);
+    let words = segments[0].words.as_deref().unwrap();
+    let found: Vec<&str> = words.iter().map(|word| word.word.as_str()).collect();
+    assert_eq!(found, [" and", " so", " my"]);
+    assert_eq!((words[0].start, words[0].end), (1.2, 1.4));
+    assert_eq!((words[1].start, words[2].end), (1.6, 2.8));
+    assert!(words[1].end == words[2].start && words.iter().all(|word| word.probability > 0.0));
+}
+
+#[test]
 #[ignore = "needs ../shared"]
 fn matrices_are_those_of_the_reference() {
     for golden in golden::models() {

@@ -2,9 +2,9 @@ use boswell_audio::{N_SAMPLES, log_mel, pad_or_trim};
 use boswell_model::{Dims, Scratch};
 
 use super::*;
-use crate::Word;
 use crate::golden;
 use crate::language::language_probabilities;
+use crate::{DropReason, Word};
 
 fn spectrogram(waveform: &[f32]) -> Spectrogram {
     Spectrogram::from_waveform(waveform, 80).unwrap()
@@ -338,12 +338,12 @@ fn a_batch_that_is_stopped_keeps_what_is_told() {
 fn words_have_their_times_in_batches_and_in_beams_too() {
     let spectrogram = spectrogram(&golden::waveform("audio/silero_test.wav"));
     let transcriber = transcriber("tiny.openai.safetensors");
-    for (batch_size, beam_size) in [(1, 1), (3, 1), (4, 3)] {
+    for (batch_size, beam_size, silence_s) in [(1, 1, None), (3, 1, None), (4, 3, None), (3, 1, Some(2.0))] {
         let options = Options {
             batch_size,
             beam_size,
             word_timestamps: true,
-            hallucination_silence_threshold: Some(2.0),
+            hallucination_silence_threshold: silence_s,
             ..options()
         };
         let transcript = transcriber.transcribe(&spectrogram, &options, go_on).unwrap();
@@ -357,6 +357,12 @@ fn words_have_their_times_in_batches_and_in_beams_too() {
             }
             n_words += words.len();
         }
-        assert!(n_words > 10, "{n_words} words in batches of {batch_size}");
+        assert!(n_words > 10 || silence_s.is_some(), "{n_words} words in batches of {batch_size}");
+        assert!(transcript.dropped.iter().all(|dropped| dropped.reason == DropReason::Silence));
+        assert_eq!(
+            transcript.dropped.is_empty(),
+            silence_s.is_none(),
+            "odd words are dropped if that is asked for"
+        );
     }
 }
