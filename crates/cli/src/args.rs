@@ -124,6 +124,9 @@ pub(crate) struct BenchArgs {
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..),
           help_heading = "Work")]
     pub(crate) batch: u32,
+    /// Follow so many texts at once in each window
+    #[arg(long, value_name = "N", default_value = "1", value_parser = values::sequences, help_heading = "Work")]
+    pub(crate) beam_size: usize,
     /// Do it so many times; the figures are medians
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..),
           help_heading = "Work")]

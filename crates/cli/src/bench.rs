@@ -119,6 +119,7 @@ fn options(args: &BenchArgs, n_frames: usize) -> Options {
         suppress_tokens: SuppressTokens { non_speech: false, ids: Vec::new() },
         max_new_tokens: Some(args.tokens as usize),
         batch_size: args.batch as usize,
+        beam_size: args.beam_size,
         ..Options::default()
     }
 }

@@ -104,6 +104,12 @@ impl Work<'_> {
             return Err(error);
         }
         self.sink.finish(&transcript, stem)?;
+        if !transcript.dropped.is_empty() {
+            let n_dropped = transcript.dropped.len();
+            tracing::info!(
+                "text dropped in {n_dropped} places, since nobody seems to say it: the JSON lists it"
+            );
+        }
         progress.finish(self.interrupt.is_requested());
         Ok(())
     }

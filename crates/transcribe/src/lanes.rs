@@ -112,10 +112,6 @@ impl<'a> Lanes<'a> {
         if let Some(lane) = self.lanes.front() {
             transcript.text.push_str(&lane.walk.text());
         }
-        if !transcript.dropped.is_empty() {
-            let n_dropped = transcript.dropped.len();
-            tracing::info!(n_dropped, "text was not taken that most likely nobody said: the JSON has it");
-        }
         let _ = on_event(Event::End(self.source.encoder.stages));
         Ok(())
     }

@@ -64,6 +64,8 @@ pub struct Options {
     /// A decode in which one phrase runs in circles fails as one that compresses too well does, and if no temperature
     /// helps, the phrase is taken once. Has an effect with a `compression_ratio_threshold` only.
     pub drop_loops: bool,
+    /// Drop the text of a window that fails at every temperature.
+    pub drop_failed: bool,
     /// Drop segments that are nothing but a phrase of the kind that models write where nobody speaks.
     pub phrase_filter: bool,
     /// Drop segments that are nothing but one of these phrases; case and marks do not matter.
@@ -127,6 +129,7 @@ impl Default for Options {
             append_punctuations: "\"'.。,，!！?？:：”)]}、".to_owned(),
             hallucination_silence_threshold: None,
             drop_loops: false,
+            drop_failed: false,
             phrase_filter: false,
             drop_phrases: Vec::new(),
             without_timestamps: false,

@@ -36,6 +36,8 @@ pub struct Dropped {
 pub enum DropReason {
     /// The window most likely holds no speech, and the text is improbable.
     NoSpeech,
+    /// The window failed at every temperature: the text is improbable or repeats itself.
+    Failed,
     /// The words are odd, and silence surrounds them. The sound after the silence is decoded once more.
     Silence,
     /// It was said before, again and again.

@@ -161,15 +161,20 @@ impl<'a> Walk<'a> {
         decoded: &Decoded,
         add_words: impl FnOnce(&mut [Segment], f64),
     ) -> Found {
-        if self.needs_fallback(decoded) && self.attempt + 1 < self.options.temperatures.len() {
+        let has_failed = self.needs_fallback(decoded);
+        if has_failed && self.attempt + 1 < self.options.temperatures.len() {
             self.attempt += 1;
             return Found::default();
         }
         self.attempt = 0;
         let mut slices = Slices::new(self.tokenizer, request, decoded);
-        if self.is_silent(decoded) {
+        let reason = match self.is_silent(decoded) {
+            true => Some(DropReason::NoSpeech),
+            false => (has_failed && self.options.drop_failed).then_some(DropReason::Failed),
+        };
+        if let Some(reason) = reason {
             self.seek += request.n_frames;
-            let dropped = drop_segments(&slices.segments, DropReason::NoSpeech).collect();
+            let dropped = drop_segments(&slices.segments, reason).collect();
             return Found { segments: Vec::new(), dropped };
         }
         let mut dropped = self.drop_loops(&mut slices.segments);

@@ -82,6 +82,11 @@ pub(crate) struct GuardArgs {
           default_missing_value = "true", action = clap::ArgAction::Set, hide_possible_values = true)]
     pub(crate) drop_loops: bool,
 
+    /// Drop the text of windows that fail at every temperature
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_value = "false",
+          default_missing_value = "true", action = clap::ArgAction::Set, hide_possible_values = true)]
+    pub(crate) drop_failed: bool,
+
     /// Drop segments that are nothing but a known phrase: Thanks for watching!
     ///
     /// There are lists for 21 languages, of what models write where nobody speaks.

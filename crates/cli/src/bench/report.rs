@@ -19,6 +19,7 @@ pub(super) struct Report {
     device: String,
     threads: usize,
     batch: u32,
+    beam_size: usize,
     duration_s: f64,
     load_s: f64,
     mel_s: f64,
@@ -43,6 +44,7 @@ impl Report {
             device: format!("CPU, {}", InstructionSet::detect()),
             threads: options.threads,
             batch: args.batch,
+            beam_size: args.beam_size,
             duration_s: runs[0].duration_s,
             load_s: load.as_secs_f64(),
             mel_s: per_window(&|run| run.mel),
@@ -66,6 +68,7 @@ impl Report {
             "device": self.device,
             "threads": self.threads,
             "batch": self.batch,
+            "beam_size": self.beam_size,
             "seconds": rounded(self.duration_s),
             "load_s": rounded(self.load_s),
             "mel_s": rounded(self.mel_s),
@@ -96,7 +99,7 @@ impl Report {
             "work",
             format!("{:.0} s in {windows} windows of 30 s, {} tokens", self.duration_s, self.n_tokens()),
         )?;
-        row("batch", format!("{} windows at a time", self.batch))?;
+        row("batch", format!("{} windows at a time, beam size {}", self.batch, self.beam_size))?;
         row("load", milliseconds(self.load_s))?;
         row("mel", format!("{} a window", milliseconds(self.mel_s)))?;
         row("encode", format!("{} a window", milliseconds(self.encode_s)))?;

@@ -40,6 +40,7 @@ pub(super) fn options(args: &TranscribeArgs) -> Result<Options> {
         append_punctuations: words.append_punctuations.clone(),
         hallucination_silence_threshold: silence_threshold(args)?,
         drop_loops: guard.drop_loops,
+        drop_failed: guard.drop_failed,
         phrase_filter: guard.phrase_filter,
         drop_phrases: guard.drop_phrase.clone(),
         clip_timestamps: clips(&decoding.clip_timestamps)?,

@@ -251,6 +251,15 @@ fn what_is_not_taken_is_told_with_its_reason() {
     assert_eq!(reasons(&dropped), [(DropReason::NoSpeech, " Noise.".to_owned())]);
     assert_eq!((dropped[0].start, dropped[0].end), (0.0, 2.0));
 
+    let improbable = serde_json::json!({ "tokens": said(" Noise.", 0, 100), "avg_logprob": -1.5 });
+    for (drop_failed, expected) in [(false, 0), (true, 1)] {
+        let options = Options { drop_failed, temperatures: vec![0.0, 0.4], ..Options::default() };
+        let results = [improbable.clone(), improbable.clone()];
+        let (_, segments, _, dropped) = walk_with_words(1000, &options, &results, &[]);
+        assert_eq!((segments.len(), dropped.len()), (1 - expected, expected));
+        assert!(dropped.iter().all(|dropped| dropped.reason == DropReason::Failed));
+    }
+
     let options = Options { phrase_filter: true, drop_loops: true, ..Options::default() };
     let both = [said(" Thanks for watching!", 0, 100), said(&" la di da".repeat(12), 100, 900)].concat();
     let (_, segments, text, dropped) = walk_with_words(2000, &options, &[result(&both)], &[]);
