@@ -25,7 +25,7 @@ const FEATURES_PER_SECOND: f64 = 50.0;
 pub(crate) struct Aligner<'a> {
     model: &'a Model,
     options: &'a Options,
-    language: &'a str,
+    language: String,
     /// Start of transcript, language, task, and no timestamps if so.
     start: Vec<u32>,
     scratch: Scratch,
@@ -38,7 +38,7 @@ impl<'a> Aligner<'a> {
     /// [`boswell_model::Error::Language`] if it does not.
     pub(crate) fn new(
         model: &'a Model,
-        language: &'a str,
+        language: &str,
         options: &'a Options,
     ) -> Result<Self, boswell_model::Error> {
         let tokenizer = model.tokenizer();
@@ -46,7 +46,7 @@ impl<'a> Aligner<'a> {
         if !model.generation().align_with_timestamps {
             start.push(tokenizer.special().no_timestamps);
         }
-        Ok(Self { model, options, language, start, scratch: Scratch::default() })
+        Ok(Self { model, options, language: language.to_owned(), start, scratch: Scratch::default() })
     }
 
     /// Gives the segments of a window their words, and fits the times of both to each other.
@@ -136,7 +136,7 @@ impl<'a> Aligner<'a> {
         let tokenizer = self.model.tokenizer();
         // With the end behind it the last word is split off as any other.
         let with_end = [text, &[tokenizer.special().eot]].concat();
-        let mut words = tokenizer.split_to_word_tokens(&with_end, Some(self.language));
+        let mut words = tokenizer.split_to_word_tokens(&with_end, Some(&self.language));
         words.pop();
         let mut at = 0;
         let timed = words.into_iter().map(|word| {

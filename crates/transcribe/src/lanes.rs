@@ -7,18 +7,22 @@
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use boswell_model::{Row, Scratch};
+use boswell_model::Row;
 
 use crate::align::Aligner;
-use crate::decode::{Decode, Plan, step};
+use crate::decode::{Decode, Plan};
 use crate::encoder::Encoder;
 use crate::parts::{clips, parts};
 use crate::windows::{FRAMES_PER_SECOND, Found, Phrases, Route, Walk, WindowRequest};
 use crate::{Error, Event, Options, Transcript};
 
-/// All lanes of a recording.
+/// All lanes of a recording, and what is found in it so far.
+///
+/// Whoever drives them calls [`encode_next`](Self::encode_next), which is the encoder's work, moves the windows that are
+/// [being decoded](Self::decodes) on by a step, calls [`accept`](Self::accept) and [`hand_out`](Self::hand_out), and
+/// begins again; several recordings may be driven at once.
 pub(crate) struct Lanes<'a> {
     source: Source<'a>,
     /// What is not begun.
@@ -30,7 +34,7 @@ pub(crate) struct Lanes<'a> {
     /// Frames of all parts, and of the lanes that are gone.
     n_frames: usize,
     n_frames_done: usize,
-    scratch: Scratch,
+    transcript: Transcript,
 }
 
 /// Where the windows of all lanes come from.
@@ -42,10 +46,17 @@ struct Source<'a> {
 
 struct Lane<'a> {
     walk: Walk<'a>,
-    /// The window being decoded; `None` when the part is done.
-    window: Option<(WindowRequest, Decode)>,
+    /// `None` when the part is done.
+    window: Option<Window>,
     /// What was not handed out, because an earlier lane is not done.
     found: Found,
+}
+
+/// A lane's window on its way.
+enum Window {
+    /// Not encoded yet.
+    Asked(WindowRequest),
+    Decoding(WindowRequest, Decode),
 }
 
 impl<'a> Lanes<'a> {
@@ -54,12 +65,8 @@ impl<'a> Lanes<'a> {
     /// # Errors
     /// [`Error::Option`] if temperatures, clips or the batch size make no sense, [`Error::Features`] if the
     /// spectrogram cannot be read, [`Error::Model`] if the model does not know the language.
-    pub(crate) fn new(
-        encoder: Encoder<'a>,
-        plan: Arc<Plan>,
-        language: &'a str,
-        options: &'a Options,
-    ) -> Result<Self, Error> {
+    pub(crate) fn new(encoder: Encoder<'a>, language: &str, options: &'a Options) -> Result<Self, Error> {
+        let model = encoder.model;
         let n_frames = encoder.spectrogram.n_frames();
         let clips = clips(&options.clip_timestamps, n_frames)?;
         let waiting = match options.batch_size {
@@ -74,79 +81,72 @@ impl<'a> Lanes<'a> {
             }
         };
         let all_clips = waiting.iter().flat_map(|route| &route.clips);
+        let plan = Arc::new(Plan::new(model.tokenizer(), model.dims(), language, options)?);
         Ok(Self {
             n_frames: all_clips.map(|(start, end)| end.saturating_sub(*start)).sum(),
-            aligner: Aligner::new(encoder.model, language, options)?,
+            aligner: Aligner::new(model, language, options)?,
             phrases: Arc::new(Phrases::new(language, options)),
             source: Source { encoder, plan, options },
             waiting: waiting.into_iter(),
             lanes: VecDeque::new(),
             n_frames_done: 0,
-            scratch: Scratch::default(),
+            transcript: Transcript { language: language.to_owned(), ..Transcript::default() },
         })
     }
 
-    /// Decodes everything into `transcript`, until the end or until `on_event` asks to stop.
+    /// Encodes one window that is to be decoded next, and begins a part for it if there is room in the batch.
+    ///
+    /// Returns whether there was one.
     ///
     /// # Errors
-    /// Those of the windows' encoding and of their prompts.
-    pub(crate) fn run(
-        mut self,
-        transcript: &mut Transcript,
-        on_event: &mut impl FnMut(Event<'_>) -> ControlFlow<()>,
-    ) -> Result<(), Error> {
-        self.begin_lanes()?;
-        while !self.lanes.is_empty() {
-            if self.step(on_event).is_break() {
-                break;
-            }
-            if self.accept()? {
-                let flow = self.hand_out(transcript, on_event);
-                if flow.is_break() {
-                    break;
-                }
-                self.begin_lanes()?;
+    /// Those of the window's encoding and of its prompt.
+    pub(crate) fn encode_next(&mut self) -> Result<bool, Error> {
+        for lane in &mut self.lanes {
+            if let Some(Window::Asked(request)) = lane.window.take_if(|window| !window.is_decoding()) {
+                let row = self.source.encoder.window(&request)?;
+                lane.window = Some(self.source.decode(request, row)?);
+                return Ok(true);
             }
         }
-        // What is done behind a lane that is not would leave a gap in the text.
-        if let Some(lane) = self.lanes.front() {
-            transcript.text.push_str(&lane.walk.text());
-        }
-        let _ = on_event(Event::End(self.source.encoder.stages));
-        Ok(())
-    }
-
-    /// Fills the batch with parts that are waiting.
-    fn begin_lanes(&mut self) -> Result<(), Error> {
         let Source { encoder, options, .. } = &self.source;
         let (tokenizer, n_text_ctx) = (encoder.model.tokenizer(), encoder.model.dims().n_text_ctx);
         let (options, batch_size) = (*options, options.batch_size);
         while self.lanes.iter().filter(|lane| lane.window.is_some()).count() < batch_size {
             let Some(route) = self.waiting.next() else { break };
             let mut walk = Walk::over(tokenizer, n_text_ctx, route, self.phrases.clone(), options)?;
-            if let Some(window) = self.source.next_window(&mut walk, None)? {
-                self.lanes.push_back(Lane { walk, window: Some(window), found: Found::default() });
+            if let Some(request) = walk.request() {
+                let row = self.source.encoder.window(&request)?;
+                let window = Some(self.source.decode(request, row)?);
+                self.lanes.push_back(Lane { walk, window, found: Found::default() });
+                return Ok(true);
             }
         }
-        Ok(())
+        Ok(false)
     }
 
-    /// Moves all windows on by one token.
-    fn step(&mut self, on_event: &mut impl FnMut(Event<'_>) -> ControlFlow<()>) -> ControlFlow<()> {
-        let started = Instant::now();
-        let windows = self.lanes.iter_mut().filter_map(|lane| lane.window.as_mut());
-        let mut decodes: Vec<&mut Decode> = windows.map(|(_, decode)| decode).collect();
-        self.source.encoder.stages.n_tokens += decodes.len();
-        step(self.source.encoder.model, &mut decodes, &mut self.scratch);
-        self.source.encoder.stages.decode += started.elapsed();
-        on_event(Event::Step)
+    /// The windows that are being decoded.
+    pub(crate) fn decodes(&mut self) -> impl Iterator<Item = &mut Decode> {
+        self.lanes.iter_mut().filter_map(|lane| match &mut lane.window {
+            Some(Window::Decoding(_, decode)) => Some(decode),
+            _ => None,
+        })
     }
 
-    /// Takes what windows were decoded to, and begins the next windows of their lanes. Returns whether any was.
-    fn accept(&mut self) -> Result<bool, Error> {
+    /// Counts what a step of the decoder took of this recording's time.
+    pub(crate) fn count_step(&mut self, n_tokens: usize, elapsed: Duration) {
+        self.source.encoder.stages.n_tokens += n_tokens;
+        self.source.encoder.stages.decode += elapsed;
+    }
+
+    /// Takes what windows were decoded to, and asks for the next windows of their lanes. Returns whether any was.
+    ///
+    /// # Errors
+    /// Those of the prompt of a window that is decoded again.
+    pub(crate) fn accept(&mut self) -> Result<bool, Error> {
         let mut is_any = false;
         for lane in &mut self.lanes {
-            let Some((request, decode)) = lane.window.take_if(|(_, decode)| decode.is_finished()) else {
+            let Some(Window::Decoding(request, decode)) = lane.window.take_if(|window| window.is_finished())
+            else {
                 continue;
             };
             is_any = true;
@@ -168,18 +168,24 @@ impl<'a> Lanes<'a> {
             self.source.encoder.stages.decode += started.elapsed();
             lane.found.segments.extend(found.segments);
             lane.found.dropped.extend(found.dropped);
-            lane.window = self.source.next_window(&mut lane.walk, Some((&request, row)))?;
+            // A row that is of no more use is dropped before the next window needs as much memory.
+            lane.window = match lane.walk.request() {
+                Some(next) if (next.seek, next.n_frames) == (request.seek, request.n_frames) => {
+                    Some(self.source.decode(next, row)?)
+                }
+                next => next.map(Window::Asked),
+            };
         }
         Ok(is_any)
     }
 
     /// Hands out what is found, in the order of the recording.
-    fn hand_out(
+    pub(crate) fn hand_out(
         &mut self,
-        transcript: &mut Transcript,
-        on_event: &mut impl FnMut(Event<'_>) -> ControlFlow<()>,
+        on_event: &mut dyn FnMut(Event<'_>) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
         let mut flow = ControlFlow::Continue(());
+        let transcript = &mut self.transcript;
         while let Some(lane) = self.lanes.front_mut() {
             for dropped in lane.found.dropped.drain(..) {
                 tracing::debug!(?dropped, "text is not taken");
@@ -207,25 +213,39 @@ impl<'a> Lanes<'a> {
             stop => stop,
         }
     }
+
+    /// Whether everything was handed out.
+    pub(crate) fn is_done(&self) -> bool {
+        self.waiting.as_slice().is_empty() && self.lanes.is_empty()
+    }
+
+    /// Takes out the transcript of what was handed out, after everything was or the work was stopped. Tells the end.
+    pub(crate) fn finish(&mut self, on_event: &mut dyn FnMut(Event<'_>) -> ControlFlow<()>) -> Transcript {
+        // What is done behind a lane that is not would leave a gap in the text.
+        if let Some(lane) = self.lanes.front() {
+            self.transcript.text.push_str(&lane.walk.text());
+        }
+        let _ = on_event(Event::End(self.source.encoder.stages));
+        std::mem::take(&mut self.transcript)
+    }
 }
 
-impl<'a> Source<'a> {
-    /// The next window of a walk, encoded unless it is the last one again.
-    fn next_window(
-        &mut self,
-        walk: &mut Walk<'a>,
-        last: Option<(&WindowRequest, Row)>,
-    ) -> Result<Option<(WindowRequest, Decode)>, Error> {
-        let Some(request) = walk.request() else { return Ok(None) };
-        // A row that is of no more use is dropped before the next window needs as much memory.
-        let is_same = |last: &WindowRequest| (last.seek, last.n_frames) == (request.seek, request.n_frames);
-        let row = match last.filter(|(last, _)| is_same(last)) {
-            Some((_, row)) => row,
-            None => self.encoder.window(&request)?,
-        };
+impl Source<'_> {
+    /// A window that `row` is over, to be decoded.
+    fn decode(&self, request: WindowRequest, row: Row) -> Result<Window, Error> {
         let seed = seed(self.options, &request);
         let decode = Decode::new(self.plan.clone(), &request.prompt, request.temperature, seed, row)?;
-        Ok(Some((request, decode)))
+        Ok(Window::Decoding(request, decode))
+    }
+}
+
+impl Window {
+    fn is_decoding(&self) -> bool {
+        matches!(self, Self::Decoding(..))
+    }
+
+    fn is_finished(&self) -> bool {
+        matches!(self, Self::Decoding(_, decode) if decode.is_finished())
     }
 }
 

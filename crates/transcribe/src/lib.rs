@@ -11,9 +11,12 @@
 //!                  └─◄ Decoded: retry, silence, or segments and where the next window starts
 //! ```
 //!
+//! A [`Batch`] does the same for any number of recordings at once, whose windows it decodes together.
+//!
 //! [`write()`] turns a transcript into a file in one of the [`Format`]s.
 
 mod align;
+mod batch;
 mod compression;
 mod decode;
 mod encoder;
@@ -31,6 +34,7 @@ mod windows;
 #[cfg(test)]
 mod golden;
 
+pub use batch::{Batch, Recording, Urgency};
 pub use error::{Error, UnknownFormat};
 pub use language::LanguageProbability;
 pub use options::{Options, SuppressTokens};

@@ -2,12 +2,12 @@
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use boswell_audio::Spectrogram;
-use boswell_model::{Dims, Model, Task};
+use boswell_model::{Dims, Model, Scratch, Task};
 
-use crate::decode::Plan;
+use crate::decode::{Decode, step};
 use crate::encoder::Encoder;
 use crate::lanes::Lanes;
 use crate::language::{LanguageProbability, language_code};
@@ -87,18 +87,24 @@ impl Transcriber {
         mut on_event: impl FnMut(Event<'_>) -> ControlFlow<()>,
     ) -> Result<Transcript, Error> {
         let model = self.model.as_ref();
-        if options.task == Task::Translate {
-            check_translates(model.dims())?;
+        let (mut lanes, mut flow) = begin(model, spectrogram, options, &mut on_event)?;
+        let mut scratch = Scratch::default();
+        while flow.is_continue() {
+            while lanes.encode_next()? {}
+            let started = Instant::now();
+            let mut decodes: Vec<&mut Decode> = lanes.decodes().collect();
+            let n_decodes = decodes.len();
+            if n_decodes == 0 {
+                break;
+            }
+            step(model, &mut decodes, &mut scratch);
+            lanes.count_step(n_decodes, started.elapsed());
+            flow = on_event(Event::Step);
+            if flow.is_continue() && lanes.accept()? {
+                flow = lanes.hand_out(&mut on_event);
+            }
         }
-        let mut encoder = Encoder::new(model, spectrogram)?;
-        let (language, probability) = self.language(options, &mut encoder)?;
-        let plan = Arc::new(Plan::new(model.tokenizer(), model.dims(), &language, options)?);
-        let mut transcript = Transcript { language: language.clone(), ..Transcript::default() };
-        let stop = on_event(Event::Language { code: &language, probability }).is_break();
-        if !stop {
-            Lanes::new(encoder, plan, &language, options)?.run(&mut transcript, &mut on_event)?;
-        }
-        Ok(transcript)
+        Ok(lanes.finish(&mut on_event))
     }
 
     /// The probabilities of all languages in the first 30 s of a recording, the most probable first. Empty if the
@@ -115,20 +121,45 @@ impl Transcriber {
         }
         Encoder::new(&self.model, spectrogram)?.language_probabilities()
     }
+}
 
-    /// The code of the language asked for or detected, and in the latter case its probability.
-    fn language(&self, options: &Options, encoder: &mut Encoder<'_>) -> Result<(String, Option<f32>), Error> {
-        let tokenizer = self.model.tokenizer();
-        if let Some(language) = &options.language {
-            return Ok((language_code(tokenizer, language).to_owned(), None));
-        }
-        if !tokenizer.is_multilingual() {
-            return Ok(("en".to_owned(), None));
-        }
-        let LanguageProbability { code, probability } = encoder.language_probabilities()?[0];
-        tracing::info!(language = code, probability, "language detected");
-        Ok((code.to_owned(), Some(probability)))
+/// Begins a recording: its language is told, after the model has listened for it if need be, and no window is encoded.
+///
+/// Returns with its lanes whether `on_event` wants it to go on.
+///
+/// # Errors
+/// Those of [`Transcriber::transcribe`].
+///
+/// # Panics
+/// If the spectrogram has another number of mel bands than the model.
+pub(crate) fn begin<'a>(
+    model: &'a Model,
+    spectrogram: &'a Spectrogram,
+    options: &'a Options,
+    on_event: &mut dyn FnMut(Event<'_>) -> ControlFlow<()>,
+) -> Result<(Lanes<'a>, ControlFlow<()>), Error> {
+    if options.task == Task::Translate {
+        check_translates(model.dims())?;
     }
+    let mut encoder = Encoder::new(model, spectrogram)?;
+    let (language, probability) = language(options, &mut encoder)?;
+    let lanes = Lanes::new(encoder, &language, options)?;
+    let flow = on_event(Event::Language { code: &language, probability });
+    Ok((lanes, flow))
+}
+
+/// The code of the language asked for or detected, and in the latter case its probability.
+fn language(options: &Options, encoder: &mut Encoder<'_>) -> Result<(String, Option<f32>), Error> {
+    let tokenizer = encoder.model.tokenizer();
+    if let Some(language) = &options.language {
+        return Ok((language_code(tokenizer, language).to_owned(), None));
+    }
+    if !tokenizer.is_multilingual() {
+        return Ok(("en".to_owned(), None));
+    }
+    let LanguageProbability { code, probability } = encoder.language_probabilities()?[0];
+    tracing::info!(language = code, probability, "language detected");
+    Ok((code.to_owned(), Some(probability)))
 }
 
 /// Refuses translations that would be none.

@@ -1,5 +1,5 @@
 use boswell_audio::{N_SAMPLES, log_mel, pad_or_trim};
-use boswell_model::{Dims, Scratch};
+use boswell_model::Dims;
 
 use super::*;
 use crate::golden;
