@@ -34,6 +34,7 @@ pub(crate) enum Direction {
 }
 
 /// An operand's place in an instruction.
+#[derive(Debug)]
 pub(crate) struct Field {
     pub(crate) class: Class,
     pub(crate) direction: Direction,
@@ -50,6 +51,7 @@ pub(crate) enum Token {
 }
 
 /// A row of the table, taken apart.
+#[derive(Debug)]
 pub(crate) struct Definition {
     pub(crate) opcode: Opcode,
     pub(crate) slot: Slot,
@@ -101,6 +103,16 @@ impl Definition {
             fields,
             tokens,
         }
+    }
+
+    /// How the instruction is written, with kinds of operands in their places, for messages.
+    pub(crate) fn describe(&self) -> String {
+        let token = |token: &Token| match token {
+            Token::Text(text) => (*text).to_owned(),
+            Token::Field(i) => format!("({})", self.fields[*i].class.describe()),
+        };
+        let tokens: Vec<String> = self.tokens.iter().map(token).collect();
+        format!("{} {}", self.mnemonic, tokens.join(" "))
     }
 
     fn decode(&self, word: u64) -> Option<Instruction> {

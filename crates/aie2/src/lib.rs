@@ -7,6 +7,7 @@
 //!
 //! Source of the encodings: the public compiler, Xilinx/llvm-aie.
 
+mod assemble;
 mod bundle;
 mod disassemble;
 mod format;
@@ -18,6 +19,7 @@ mod slot;
 mod table;
 mod timing;
 
+pub use assemble::{AssembleCause, AssembleError, assemble};
 pub use bundle::{Bundle, bundle_size};
 pub use disassemble::disassemble;
 pub use instruction::{Instruction, Operand};

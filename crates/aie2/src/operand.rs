@@ -78,6 +78,11 @@ impl Class {
         })
     }
 
+    /// Whether numbers stand here.
+    pub(crate) fn is_number(self) -> bool {
+        matches!(self, Class::Signed(..) | Class::Unsigned(_) | Class::Address)
+    }
+
     /// The operand that these bits stand for, or `None` if they stand for none.
     pub(crate) fn decode(self, code: u64) -> Option<Operand> {
         let number = |value: i32| Some(Operand::Number(value));

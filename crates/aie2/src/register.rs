@@ -184,6 +184,34 @@ impl Register {
         control.or_else(|| SINGLE.iter().find(|(.., c)| *c == code).map(|(register, ..)| *register))
     }
 
+    /// Where a vector register lies in the vector register file, in pieces of 256 bits: first the vectors, lower half
+    /// before upper half, then the accumulators, quarter by quarter. `None` for all others.
+    pub fn vector_parts(self) -> Option<std::ops::Range<u8>> {
+        let (start, length) = match self {
+            Register::Wl(i) => (2 * i, 1),
+            Register::Wh(i) => (2 * i + 1, 1),
+            Register::X(i) => (2 * i, 2),
+            Register::Bml(i) => (24 + 4 * i, 2),
+            Register::Bmh(i) => (24 + 4 * i + 2, 2),
+            Register::Am(i) => (24 + i, 1),
+            _ => return None,
+        };
+        Some(start..start + length)
+    }
+
+    /// The parts of the register file that the register is made of. Registers that share one depend on each other.
+    pub(crate) fn parts(self) -> std::ops::Range<u16> {
+        let parts = |start: u16, parts: std::ops::Range<u8>| {
+            start + u16::from(parts.start)..start + u16::from(parts.end)
+        };
+        match (self.move_code(), self.vector_parts(), self) {
+            (Some(code), ..) => parts(0, code..code + 1),
+            (_, Some(halves), _) => parts(128, halves),
+            (.., Register::Q(i)) => parts(192, i..i + 1),
+            _ => 0..0,
+        }
+    }
+
     /// Width in bits.
     pub fn bits(self) -> u32 {
         match self {

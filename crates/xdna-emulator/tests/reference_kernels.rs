@@ -9,7 +9,7 @@
 
 use std::time::{Duration, Instant};
 
-use aie2::{Bundle, Instruction, Opcode, Operand, Program, Register};
+use aie2::{Bundle, Instruction, Opcode, Operand, Program, Register, assemble, disassemble};
 use safetensors::SafeTensors;
 use xdna_emulator::core::{Access, Cause, Core, Fault, Guard, MemoryModule, Region, Stop, Windows};
 
@@ -219,6 +219,20 @@ fn reference_kernel_matmul_is_exact_with_its_stack_moved() {
     let count = wrong(&shipped.call(&input).unwrap(), &matmul_16(&input));
     println!("matmul as shipped: {count} of 256 wrong");
     assert!(count > 0);
+}
+
+#[test]
+#[ignore = "needs the reference kernels"]
+fn reference_kernels_print_and_assemble_to_the_same_bytes() {
+    let folder =
+        std::env::var("BOSWELL_NPU_KERNELS").expect("BOSWELL_NPU_KERNELS names a folder of ELF files");
+    let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    for path in files.filter(|path| path.extension().is_some_and(|extension| extension == "elf")) {
+        let program = Program::from_elf(&std::fs::read(&path).unwrap()).unwrap();
+        let text = disassemble(&program.text);
+        assert!(!text.contains(".byte"), "{} has bundles that do not decode", path.display());
+        assert_eq!(assemble(&text).unwrap().text, program.text, "{}", path.display());
+    }
 }
 
 #[test]

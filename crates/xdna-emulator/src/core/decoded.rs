@@ -7,7 +7,7 @@ use super::Cause;
 /// An instruction, ready to be executed.
 ///
 /// `x`, `y` and `z` are its registers in the order in which they are written: numbers of the scalar register file
-/// ([`Register::move_code`]) or of the vector register file ([`vector_index`]).
+/// ([`Register::move_code`]) or of the vector register file ([`Register::vector_parts`]).
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Op {
     pub(super) opcode: Opcode,
@@ -159,19 +159,6 @@ fn register_index(register: Register) -> Option<u8> {
     match register {
         Register::Control(control) if control != ControlRegister::Rnd => None,
         Register::S(_) | Register::Dp | Register::CoreId | Register::Q(_) => None,
-        _ => register.move_code().or_else(|| vector_index(register)),
+        _ => register.move_code().or_else(|| register.vector_parts().map(|parts| parts.start)),
     }
-}
-
-/// Where a vector register begins in the vector register file, which is made of 256 bits each: first the vectors, lower
-/// half before upper half, then the accumulators, quarter by quarter.
-pub(super) fn vector_index(register: Register) -> Option<u8> {
-    Some(match register {
-        Register::Wl(i) | Register::X(i) => 2 * i,
-        Register::Wh(i) => 2 * i + 1,
-        Register::Bml(i) => 24 + 4 * i,
-        Register::Bmh(i) => 24 + 4 * i + 2,
-        Register::Am(i) => 24 + i,
-        _ => return None,
-    })
 }

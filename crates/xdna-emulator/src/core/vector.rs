@@ -16,7 +16,7 @@ const ROUND_TO_EVEN: u32 = 12;
 
 /// The vector registers, and what is on its way to them.
 pub(super) struct Vectors {
-    /// By [`vector_index`](super::decoded::vector_index).
+    /// By [`Register::vector_parts`](aie2::Register::vector_parts).
     halves: [Half; 60],
     pending: Vec<PendingHalf>,
 }
