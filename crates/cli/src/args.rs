@@ -1,6 +1,7 @@
 //! The command line: what may be said, and what each word means.
 
 pub(crate) mod normalise;
+mod npu;
 mod search;
 mod values;
 mod words;
@@ -11,6 +12,7 @@ use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use boswell_transcribe::SuppressTokens;
+pub(crate) use npu::{NpuArgs, NpuCommand};
 pub(crate) use search::SearchArgs;
 pub(crate) use values::Limit;
 pub(crate) use words::{GuardArgs, WordArgs};
@@ -76,6 +78,9 @@ pub(crate) enum Command {
     /// Measure how fast a model is on this machine
     #[command(long_about = BENCH_ABOUT)]
     Bench(Box<BenchArgs>),
+    /// Look into NPU programs and at the NPU of this machine
+    #[command(long_about = npu::ABOUT)]
+    Npu(NpuArgs),
     /// Print the completions for a shell
     ///
     /// For bash, for example:

@@ -5,6 +5,7 @@ mod bench;
 mod built_in;
 mod load;
 mod models;
+mod npu;
 mod pages;
 mod screen;
 mod transcribe;
@@ -48,6 +49,7 @@ fn run(command: Command, screen: &Screen) -> Result<ExitCode> {
             ModelsCommand::Show { model } => models::show(&model, screen)?,
             ModelsCommand::Rm { name } => models::remove(&name)?,
         },
+        Command::Npu(args) => return npu::run(&args.command, screen),
         Command::Completions { shell } => pages::completions(shell, screen)?,
         Command::Man { output_dir: Some(folder), .. } => pages::man_all(&folder)?,
         Command::Man { commands, output_dir: None } => pages::man(&commands, screen)?,
