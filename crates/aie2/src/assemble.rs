@@ -88,7 +88,7 @@ pub enum AssembleCause {
 ///
 /// Padding makes bundles mean what they would mean without a pipeline: each bundle sees what all earlier ones have
 /// computed. Nops are put in until results are there, until data of part-word stores are read and memory is free
-/// again, and into delay slots; labels and return addresses are aligned to 16 bytes. The last bundle of a hardware
+/// again, and into delay slots, and before `done`; labels and return addresses are aligned to 16 bytes. The last bundle of a hardware
 /// loop (the label in `movxm le, #label`) is filled up to 16 bytes.
 ///
 /// # Errors

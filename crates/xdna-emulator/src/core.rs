@@ -41,6 +41,9 @@ const SP: u8 = 103;
 /// A cycle that does not come.
 const NEVER: u64 = u64::MAX;
 
+/// An address that no bundle has.
+const NO_BUNDLE: u32 = 0xF_FFFF;
+
 /// Latencies must be below this.
 const HORIZON: usize = 16;
 
@@ -128,10 +131,12 @@ impl Core {
         for latency in [result, multiply, load, link, vector_move, vector_float] {
             assert!((1..HORIZON as u32).contains(&latency), "latency {latency}");
         }
+        let mut registers = [0; 128];
+        registers[usize::from(LE)] = NO_BUNDLE; // Until a program sets it, no loop ends anywhere.
         Core {
             latencies,
             program: Program::new(text, latencies),
-            registers: [0; 128],
+            registers,
             vectors: Vectors::new(),
             pc: 0,
             cycle: 0,
@@ -212,7 +217,22 @@ impl Core {
             self.execute(op, &step, windows)?;
         }
         self.finish(&step)?;
+        if self.done {
+            self.drain(windows)?;
+        }
         Ok(None)
+    }
+
+    /// Lets what was issued before `done` come to its end.
+    fn drain(&mut self, windows: &mut Windows<'_>) -> Result<(), Cause> {
+        let cycle = self.cycle;
+        for _ in 0..HORIZON {
+            self.commit();
+            self.store_late(windows)?;
+            self.cycle += 1;
+        }
+        self.cycle = cycle;
+        Ok(())
     }
 
     /// Makes visible what is due now.
@@ -310,9 +330,11 @@ impl Core {
                 "comes {distance} bundles after the loop is set up, {LOOP_SET_UP} are needed"
             ));
         }
+        let start = self.scalar(LS);
+        execute::check_target(start)?;
         let count = &mut self.registers[usize::from(LC)];
         *count -= 1;
-        Ok(if *count > 0 { self.scalar(LS) } else { step.next })
+        Ok(if *count > 0 { start } else { step.next })
     }
 
     #[inline(always)]
@@ -355,6 +377,6 @@ impl Core {
     /// The error for a use of an instruction that is not modelled.
     #[cold]
     fn unmodelled(&self, op: Op, reason: &str) -> Cause {
-        Cause::Unmodelled { instruction: format!("{:?}", op.opcode), reason: reason.to_owned() }
+        Cause::Unmodelled { instruction: self.program.written(self.pc, op.opcode), reason: reason.to_owned() }
     }
 }

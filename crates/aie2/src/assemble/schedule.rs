@@ -75,6 +75,9 @@ impl Scheduler {
             }
             at = at.max((self.now + self.unsettled()).saturating_sub(target));
         }
+        if bundle.iter().any(|instruction| instruction.opcode() == Opcode::Done) {
+            at = at.max(self.now + self.unsettled());
+        }
         if at_loop_end && longest > 1 {
             return Err(AssembleCause::Misplaced(
                 "the last bundle of a loop has a result that comes too late",

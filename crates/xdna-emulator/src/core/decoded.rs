@@ -83,9 +83,6 @@ impl Program {
         let end = self.text.len() as u32;
         let rest = self.text.get(pc as usize..).filter(|rest| !rest.is_empty());
         let rest = rest.ok_or(Cause::EndOfProgram { end })?;
-        if !pc.is_multiple_of(2) {
-            return Err(Cause::Unaligned { address: pc, size: 2 });
-        }
         let (bundle, size) = Bundle::decode(rest)?;
         let first = self.ops.len() as u32;
         let jumps = bundle.instructions().iter().any(|instruction| instruction.opcode() == Opcode::Jl);
@@ -112,6 +109,14 @@ impl Program {
         };
         self.steps[pc as usize / 2] = step;
         Ok(step)
+    }
+
+    /// How the instruction of the bundle at `pc` with this opcode is written.
+    pub(super) fn written(&self, pc: u32, opcode: Opcode) -> String {
+        let bundle = self.text.get(pc as usize..).and_then(|rest| Bundle::decode(rest).ok());
+        let instructions = bundle.iter().flat_map(|(bundle, _)| bundle.instructions());
+        let found = instructions.into_iter().find(|instruction| instruction.opcode() == opcode);
+        found.map_or_else(|| format!("{opcode:?}"), ToString::to_string)
     }
 
     /// Address of the first bundle that is not in the delay slots of the one at `pc`.

@@ -154,10 +154,16 @@ impl Core {
         if self.jump_at != NEVER {
             return Err(Cause::JumpInDelaySlot { target: self.jump_target });
         }
+        check_target(target)?;
         self.jump_at = self.cycle + u64::from(self.latencies.delay_slots);
         self.jump_target = target;
         Ok(())
     }
+}
+
+/// Bundles lie at even addresses.
+pub(super) fn check_target(target: u32) -> Result<(), Cause> {
+    if target.is_multiple_of(2) { Ok(()) } else { Err(Cause::Unaligned { address: target, size: 2 }) }
 }
 
 /// Shifts left by a signed amount; to the right by its opposite if it is negative.
