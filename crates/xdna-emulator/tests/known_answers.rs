@@ -146,6 +146,90 @@ fn attention_of_64_by_64() {
     }
 }
 
+/// Logits of keys that may not be looked at.
+const FORBIDDEN: i32 = -0x4000_0000;
+
+/// A factor as a number below 2^`bits` and the shift to the right that makes it that factor.
+fn factor(value: f64, bits: i32) -> (i32, i32) {
+    let shift = bits - 1 - value.log2().floor() as i32;
+    ((value * f64::from(shift).exp2()).round().min(f64::from(bits).exp2() - 1.0) as i32, shift)
+}
+
+/// Attention over any number of keys, as many as 64 a call. Returns [n_q, 64].
+fn attention_in_tiles(known: &Known, case: &str, n_q: usize) -> Vec<i8> {
+    let tensor = |name: &str| known.bytes(&format!("{case}.{name}"));
+    let floats = |name: &str| {
+        let bytes = tensor(name);
+        bytes
+            .chunks(4)
+            .map(|word| f64::from(f32::from_le_bytes(word.try_into().unwrap())))
+            .collect::<Vec<f64>>()
+    };
+    let [q, k, v] = ["q", "k", "v"].map(tensor);
+    let n_k = k.len() / 64;
+    let key_len = i32::from_le_bytes(tensor("key_len").try_into().unwrap()) as usize;
+    let has_mask = ["causal", "bias_and_empty_row"].contains(&case);
+    let mask = if has_mask { floats("mask") } else { vec![0.0; n_q * n_k] };
+    let scales = floats("scales");
+    let log2_e = std::f64::consts::LOG2_E;
+    let (unit, unit_shift) = factor(scales[0] * scales[1] / 8.0 * log2_e * 1024.0, 10);
+    let (out_unit, out_shift) = factor(scales[2] / scales[3], 15);
+
+    let writable = ["output", "tops", "totals", "sums", "logits"];
+    let mut tile = Tile::new(include_str!("kernels/attention_tiles.s"), &writable);
+    let power = |i: i32| (8192.0 * (f64::from(-i) / 1024.0).exp2()).round() as i32;
+    tile.put("powers", &halves((0..1024).map(power)));
+    tile.put("q", &q[..n_q * 64]);
+    for start in (0..key_len).step_by(64) {
+        let keys = 64.min(key_len - start);
+        let logit = |row: usize, key: usize| match mask[row * n_k + key] {
+            f64::NEG_INFINITY => FORBIDDEN,
+            mask => (mask * log2_e * 1024.0).round() as i32,
+        };
+        let tile_mask = (0..n_q * 64).map(|i| if i % 64 < keys { logit(i / 64, start + i % 64) } else { 0 });
+        tile.put("mask", &words(tile_mask));
+        tile.put("k", &k[start * 64..][..keys * 64]);
+        tile.put("v", &v[start * 64..][..keys * 64]);
+        let (first, last) = (i32::from(start == 0), i32::from(start + keys == key_len));
+        tile.put("rows", &words([n_q as i32, keys as i32, first, last]));
+        tile.put("unit", &words([unit, -unit_shift, 1 << (unit_shift - 1)]));
+        tile.put("out_unit", &words([out_unit, -out_shift, 1 << (out_shift - 1)]));
+        tile.call();
+    }
+    tile.get("output", n_q * 64).into_iter().map(|byte| byte as i8).collect()
+}
+
+#[test]
+#[ignore = "needs ../shared"]
+fn attention_over_any_number_of_keys() {
+    let known = Known::open("attention");
+    let cases = [
+        ("one_tile", 64),
+        ("short_keys", 64),
+        ("three_tiles", 64),
+        ("causal", 64),
+        ("bias_and_empty_row", 32),
+        ("encoder_row_block", 16),
+        ("uniform", 4),
+    ];
+    for (case, n_q) in cases {
+        let found = attention_in_tiles(&known, case, n_q);
+        let expected: Vec<i8> =
+            known.bytes(&format!("{case}.output")).iter().map(|byte| *byte as i8).collect();
+        let pairs = || found.iter().zip(&expected).map(|(a, b)| (f64::from(*a), f64::from(*b)));
+        let off_by_more = |limit: f64| pairs().filter(|(a, b)| (a - b).abs() > limit).count();
+        let sum = |term: fn((f64, f64)) -> f64| pairs().map(term).sum::<f64>();
+        let cosine = sum(|(a, b)| a * b) / (sum(|(a, _)| a * a) * sum(|(_, b)| b * b)).sqrt();
+        println!("{case}: {} of {} off by 1, cosine {cosine:.6}", off_by_more(0.0), found.len());
+        assert_eq!(off_by_more(2.0), 0, "{case}");
+        assert!(off_by_more(1.0) * 1000 <= found.len(), "{case}");
+        assert!(cosine >= 0.9999, "{case}: {cosine}");
+        if case == "bias_and_empty_row" {
+            assert!(found[5 * 64..6 * 64].iter().all(|value| *value == 0), "a row without a key");
+        }
+    }
+}
+
 #[test]
 #[ignore = "needs ../shared"]
 fn mel_frames() {
