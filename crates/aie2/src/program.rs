@@ -4,44 +4,10 @@ use object::LittleEndian;
 use object::elf::{FileHeader32, PF_X, PT_LOAD};
 use object::read::elf::{FileHeader, ProgramHeader, Sym};
 
+use crate::{DATA_MEMORY, DATA_MEMORY_NAME, Error, PROGRAM_MEMORY_BYTES, PROGRAM_MEMORY_NAME};
+
 /// ELF's number for AIE cores.
 const EM_AIE: u16 = 264;
-
-/// Size of a core's program memory in bytes.
-const PROGRAM_MEMORY: u32 = 0x4000;
-
-/// Data memory as the core sees it: south, west, north and its own, 64 KiB each.
-const DATA_MEMORY: std::ops::Range<u32> = 0x4_0000..0x8_0000;
-
-/// Why a file is no program of a core.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ElfError {
-    /// It is no ELF file, or its headers point outside of it.
-    #[error("not a readable 32-bit little-endian ELF file")]
-    Read(#[from] object::read::Error),
-    /// It is for another machine.
-    #[error("ELF file is for machine {found}, expected {EM_AIE} (AIE)")]
-    Machine {
-        /// The number in its header.
-        found: u16,
-    },
-    /// It does not start at 0.
-    #[error("program starts at {found:#x}, cores start at 0")]
-    Entry {
-        /// Its entry.
-        found: u32,
-    },
-    /// A segment does not lie in the memory it belongs to.
-    #[error("segment of {bytes} bytes at {address:#x} does not fit into {memory}")]
-    Segment {
-        /// Its address.
-        address: u32,
-        /// Its length in memory.
-        bytes: u32,
-        /// Where it would have to be.
-        memory: &'static str,
-    },
-}
 
 /// Bytes that are put into data memory before a program starts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,15 +42,15 @@ impl Program {
     /// Reads an ELF file, as the compiler writes it for one core.
     ///
     /// # Errors
-    /// [`ElfError`].
-    pub fn from_elf(file: &[u8]) -> Result<Program, ElfError> {
+    /// [`Error::Elf`], [`Error::Machine`], [`Error::Entry`], [`Error::OutOfMemory`].
+    pub fn from_elf(file: &[u8]) -> Result<Program, Error> {
         let header = FileHeader32::<LittleEndian>::parse(file)?;
         let endian = header.endian()?;
         if header.e_machine(endian).0 != EM_AIE {
-            return Err(ElfError::Machine { found: header.e_machine(endian).0 });
+            return Err(Error::Machine { found: header.e_machine(endian).0, expected: EM_AIE });
         }
         if header.e_entry(endian) != 0 {
-            return Err(ElfError::Entry { found: header.e_entry(endian) });
+            return Err(Error::Entry { found: header.e_entry(endian) });
         }
         let mut program = Program::default();
         for segment in header.program_headers(endian, file)? {
@@ -93,11 +59,11 @@ impl Program {
                 continue;
             }
             let is_text = segment.p_flags(endian).0 & PF_X.0 != 0;
-            let memory = if is_text { 0..PROGRAM_MEMORY } else { DATA_MEMORY };
+            let memory = if is_text { 0..PROGRAM_MEMORY_BYTES as u32 } else { DATA_MEMORY };
             let address = segment.p_vaddr(endian);
             let fits = memory.contains(&address) && bytes <= memory.end - address;
-            let name = if is_text { "program memory" } else { "data memory" };
-            let error = ElfError::Segment { address, bytes, memory: name };
+            let name = if is_text { PROGRAM_MEMORY_NAME } else { DATA_MEMORY_NAME };
+            let error = Error::OutOfMemory { address, bytes: bytes as usize, memory: name };
             let content = segment.data(endian, file).map_err(|()| error.clone())?;
             if !fits || content.len() > bytes as usize {
                 return Err(error);
@@ -127,7 +93,7 @@ fn symbols(
     header: &FileHeader32<LittleEndian>,
     endian: LittleEndian,
     file: &[u8],
-) -> Result<Vec<Symbol>, ElfError> {
+) -> Result<Vec<Symbol>, Error> {
     let sections = header.sections(endian, file)?;
     let table = sections.symbols(endian, file, object::elf::SHT_SYMTAB)?;
     let mut symbols = Vec::new();
@@ -188,15 +154,15 @@ mod tests {
             (elf(62, &[]), "ELF file is for machine 62, expected 264 (AIE)"),
             (
                 elf(EM_AIE, &[(PF_X.0, 0x3FFF, 2, &[1])]),
-                "segment of 2 bytes at 0x3fff does not fit into program memory",
+                "2 bytes at 0x3fff do not fit into program memory, 16 KiB",
             ),
             (
                 elf(EM_AIE, &[(4, 0x8_0000, 1, &[1])]),
-                "segment of 1 bytes at 0x80000 does not fit into data memory",
+                "1 bytes at 0x80000 do not fit into data memory, 0x40000 to 0x7ffff",
             ),
             (
                 elf(EM_AIE, &[(4, 0x7_0000, u32::MAX, &[1])]),
-                "segment of 4294967295 bytes at 0x70000 does not fit into data memory",
+                "4294967295 bytes at 0x70000 do not fit into data memory, 0x40000 to 0x7ffff",
             ),
         ];
         for (file, message) in cases {

@@ -3,6 +3,16 @@
 //! The pipeline is exposed, so delayed write-back is part of what programs mean: a result becomes visible some bundles
 //! after it was computed ([`Latencies`]), stores of parts of words read their data late, and a jump is followed by its
 //! delay slots. A cycle is an issued bundle. What a program may not rely on is a [`Fault`].
+//!
+//! ```
+//! use xdna_emulator::core::{Core, MemoryModule, Stop, Windows};
+//!
+//! let program = aie2::assemble("movxm p0, #0x70000 \n mova r1, #42 \n st r1, [p0, #8] \n done").expect("it is right");
+//! let mut tile = MemoryModule::new();
+//! let mut core = Core::new(&program.text);
+//! assert_eq!(core.run(&mut Windows::own(&mut tile), 1000), Ok(Stop::Done));
+//! assert_eq!((tile.data[8], core.cycles()), (42, 4));
+//! ```
 
 mod decoded;
 mod execute;
@@ -20,12 +30,9 @@ pub use guard::{Access, Guard, Region};
 pub use locks::{LockOverflow, Locks};
 pub use memory::{DATA_MEMORY_BYTES, MemoryModule, Side, Windows};
 
-use aie2::{Latencies, Opcode, Register};
+use aie2::{Latencies, Opcode, PROGRAM_MEMORY_BYTES, Register};
 use decoded::{Op, Program, Step};
 use vector::{Half, Vectors};
-
-/// Size of a core's program memory in bytes.
-pub const PROGRAM_MEMORY_BYTES: usize = 0x4000;
 
 /// Numbers of registers in the register file, as [`Register::move_code`] gives them.
 const R27: u8 = 27 << 2;

@@ -4,12 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::parse::{Draft, DraftOperand, Expression, Line, Statement};
 use super::schedule::{Scheduler, nops};
-use super::{AssembleCause, AssembleError};
-use crate::{Bundle, Instruction, Opcode, Operand, Program, Segment, Slot, Symbol};
-
-/// Program memory's size, and data memory as the core sees it.
-const PROGRAM_MEMORY: usize = 0x4000;
-const DATA_MEMORY: std::ops::Range<u32> = 0x4_0000..0x8_0000;
+use crate::{
+    Bundle, DATA_MEMORY, DATA_MEMORY_NAME, Error, Instruction, Opcode, Operand, PROGRAM_MEMORY_BYTES,
+    PROGRAM_MEMORY_NAME, Program, Segment, Slot, Symbol,
+};
 
 /// Bytes that jump targets are aligned to, and that the last bundle of a hardware loop has.
 const ALIGNMENT: usize = 16;
@@ -49,11 +47,11 @@ struct Layout {
 }
 
 /// Puts everything in its place.
-pub(super) fn layout(lines: &[Line]) -> Result<Program, AssembleError> {
+pub(super) fn layout(lines: &[Line]) -> Result<Program, Error> {
     let mut layout = Layout { padded: true, ..Layout::default() };
     layout.find_loops(lines);
     for line in lines {
-        let error = |cause| AssembleError { line: line.number, cause };
+        let error = |cause| Error::Line { line: line.number, cause: Box::new(cause) };
         layout.place(line).map_err(error)?;
         layout.check_size().map_err(error)?;
     }
@@ -79,7 +77,7 @@ impl Layout {
         }
     }
 
-    fn place(&mut self, line: &Line) -> Result<(), AssembleCause> {
+    fn place(&mut self, line: &Line) -> Result<(), Error> {
         match &line.statement {
             Statement::Text => self.in_data = false,
             Statement::Padding(padded) => {
@@ -88,10 +86,10 @@ impl Layout {
             }
             Statement::Data(address) => {
                 let address = self.known(address)?;
-                let memory = "data memory";
+                let memory = DATA_MEMORY_NAME;
                 let start = u32::try_from(address).ok().filter(|address| DATA_MEMORY.contains(address));
                 let address =
-                    start.ok_or(AssembleCause::OutOfMemory { address: address as u32, bytes: 0, memory })?;
+                    start.ok_or(Error::OutOfMemory { address: address as u32, bytes: 0, memory })?;
                 self.data.push(Segment { address, bytes: Vec::new() });
                 self.in_data = true;
             }
@@ -106,28 +104,25 @@ impl Layout {
                 let count = self.known(count)?;
                 let room = DATA_MEMORY.end - DATA_MEMORY.start;
                 let count = u32::try_from(count).ok().filter(|count| *count <= room);
-                self.bytes(&vec![
-                    0;
-                    count.ok_or(AssembleCause::Misplaced(".zero has too many bytes"))? as usize
-                ])?;
+                self.bytes(&vec![0; count.ok_or(Error::Misplaced(".zero has too many bytes"))? as usize])?;
             }
             Statement::Align(to) => self.align(to)?,
             Statement::Bundle(_) if self.in_data => {
-                return Err(AssembleCause::Misplaced("bundles belong into .text"));
+                return Err(Error::Misplaced("bundles belong into .text"));
             }
             Statement::Bundle(drafts) => self.bundle(line.number, drafts)?,
         }
         Ok(())
     }
 
-    fn define(&self, name: &str) -> Result<(), AssembleCause> {
+    fn define(&self, name: &str) -> Result<(), Error> {
         if self.labels.contains_key(name) || self.constants.contains_key(name) {
-            return Err(AssembleCause::DuplicateSymbol(name.to_owned()));
+            return Err(Error::DuplicateSymbol(name.to_owned()));
         }
         Ok(())
     }
 
-    fn label(&mut self, name: &str) -> Result<(), AssembleCause> {
+    fn label(&mut self, name: &str) -> Result<(), Error> {
         self.define(name)?;
         if !self.in_data && self.padded {
             let cycles = if self.loop_starts.contains(name) { self.scheduler.loop_gap() } else { 0 };
@@ -162,7 +157,7 @@ impl Layout {
         self.scheduler.advance(bundles);
     }
 
-    fn bundle(&mut self, line: usize, drafts: &[Draft]) -> Result<(), AssembleCause> {
+    fn bundle(&mut self, line: usize, drafts: &[Draft]) -> Result<(), Error> {
         let mut drafts = drafts.to_vec();
         let at_loop_end = std::mem::take(&mut self.at_loop_end);
         if self.padded && at_loop_end {
@@ -190,25 +185,25 @@ impl Layout {
         Ok(())
     }
 
-    fn align(&mut self, to: &Expression) -> Result<(), AssembleCause> {
+    fn align(&mut self, to: &Expression) -> Result<(), Error> {
         let to = usize::try_from(self.known(to)?).ok().filter(|to| to.is_power_of_two() && *to <= 0x1000);
-        let to = to.ok_or(AssembleCause::Misplaced(".align takes a power of two up to 4096"))?;
+        let to = to.ok_or(Error::Misplaced(".align takes a power of two up to 4096"))?;
         if let Some(segment) = self.data.last_mut().filter(|_| self.in_data) {
             let end = (segment.address as usize + segment.bytes.len()).next_multiple_of(to);
             segment.bytes.resize(end - segment.address as usize, 0);
         } else if to > ALIGNMENT {
-            return Err(AssembleCause::Misplaced(".align takes 16 at most in .text"));
+            return Err(Error::Misplaced(".align takes 16 at most in .text"));
         } else {
             let gap = self.text_bytes.next_multiple_of(to) - self.text_bytes;
             if !gap.is_multiple_of(2) {
-                return Err(AssembleCause::Misplaced(".align in .text after an odd number of bytes"));
+                return Err(Error::Misplaced(".align in .text after an odd number of bytes"));
             }
             self.nops(u64::from(gap > 0), gap);
         }
         Ok(())
     }
 
-    fn numbers(&mut self, line: usize, bytes: u32, values: &[Expression]) -> Result<(), AssembleCause> {
+    fn numbers(&mut self, line: usize, bytes: u32, values: &[Expression]) -> Result<(), Error> {
         for value in values {
             let segment = if self.in_data { self.data.len().checked_sub(1) } else { None };
             let offset = segment.map_or(self.text_bytes, |segment| self.data[segment].bytes.len());
@@ -218,10 +213,10 @@ impl Layout {
         Ok(())
     }
 
-    fn bytes(&mut self, bytes: &[u8]) -> Result<(), AssembleCause> {
+    fn bytes(&mut self, bytes: &[u8]) -> Result<(), Error> {
         match self.data.last_mut() {
             Some(segment) if self.in_data => segment.bytes.extend_from_slice(bytes),
-            _ if self.padded => return Err(AssembleCause::Misplaced("data among bundles needs .manual")),
+            _ if self.padded => return Err(Error::Misplaced("data among bundles needs .manual")),
             _ => {
                 self.text_bytes += bytes.len();
                 self.pieces.push(Piece::Bytes(bytes.to_vec()));
@@ -230,30 +225,30 @@ impl Layout {
         Ok(())
     }
 
-    fn check_size(&self) -> Result<(), AssembleCause> {
-        if self.text_bytes > PROGRAM_MEMORY {
-            let (address, memory) = (0, "program memory, 16 KiB");
-            return Err(AssembleCause::OutOfMemory { address, bytes: self.text_bytes, memory });
+    fn check_size(&self) -> Result<(), Error> {
+        if self.text_bytes > PROGRAM_MEMORY_BYTES {
+            let (address, memory) = (0, PROGRAM_MEMORY_NAME);
+            return Err(Error::OutOfMemory { address, bytes: self.text_bytes, memory });
         }
         match self.data.last() {
             Some(Segment { address, bytes }) if bytes.len() > (DATA_MEMORY.end - address) as usize => {
-                let memory = "data memory, 0x40000 to 0x7ffff";
-                Err(AssembleCause::OutOfMemory { address: *address, bytes: bytes.len(), memory })
+                let memory = DATA_MEMORY_NAME;
+                Err(Error::OutOfMemory { address: *address, bytes: bytes.len(), memory })
             }
             _ => Ok(()),
         }
     }
 
     /// The value of an expression of what is defined so far.
-    fn known(&self, expression: &Expression) -> Result<i64, AssembleCause> {
+    fn known(&self, expression: &Expression) -> Result<i64, Error> {
         let Some(symbol) = &expression.symbol else { return Ok(expression.number) };
         let label = self.labels.get(symbol).map(|address| i64::from(*address));
         let value = label.or_else(|| self.constants.get(symbol).copied());
-        let value = value.ok_or_else(|| AssembleCause::UnknownSymbol(symbol.clone()))?;
+        let value = value.ok_or_else(|| Error::UnknownSymbol(symbol.clone()))?;
         Ok(value.wrapping_add(expression.number))
     }
 
-    fn finish(mut self) -> Result<Program, AssembleError> {
+    fn finish(mut self) -> Result<Program, Error> {
         self.settle(0);
         let mut text = Vec::new();
         for piece in &self.pieces {
@@ -261,19 +256,19 @@ impl Layout {
                 Piece::Bytes(bytes) => text.extend_from_slice(bytes),
                 Piece::Bundle { line, drafts } => {
                     let instructions = drafts.iter().map(|draft| self.instruction(draft));
+                    let bundle = instructions.collect::<Result<Vec<_>, _>>().and_then(Bundle::new);
                     let bundle =
-                        instructions.collect::<Result<Vec<_>, _>>().and_then(|i| Ok(Bundle::new(i)?));
-                    let bundle = bundle.map_err(|cause| AssembleError { line: *line, cause })?;
+                        bundle.map_err(|cause| Error::Line { line: *line, cause: Box::new(cause) })?;
                     text.extend_from_slice(&bundle.encode());
                 }
             }
         }
         for number in std::mem::take(&mut self.numbers) {
-            let error = |cause| AssembleError { line: number.line, cause };
+            let error = |cause| Error::Line { line: number.line, cause: Box::new(cause) };
             let value = self.known(&number.value).map_err(error)?;
             let bits = 8 * number.bytes;
             if !(-(1_i64 << (bits - 1))..1 << bits).contains(&value) {
-                return Err(error(AssembleCause::TooLarge { value, bits }));
+                return Err(error(Error::TooLarge { value, bits }));
             }
             let place = number.segment.map_or(&mut text, |segment| &mut self.data[segment].bytes);
             let bytes = number.bytes as usize;
@@ -285,28 +280,28 @@ impl Layout {
         Ok(Program { text, data: self.data, symbols })
     }
 
-    fn instruction(&self, draft: &Draft) -> Result<Instruction, AssembleCause> {
+    fn instruction(&self, draft: &Draft) -> Result<Instruction, Error> {
         let operand = |operand: &DraftOperand| match operand {
             DraftOperand::Register(register) => Ok(Operand::Register(*register)),
             DraftOperand::Number(expression) => {
                 let value = self.known(expression)?;
                 // Words may be written with or without sign.
                 let number = i32::try_from(value).or_else(|_| u32::try_from(value).map(|value| value as i32));
-                number.map(Operand::Number).map_err(|_| AssembleCause::TooLarge { value, bits: 32 })
+                number.map(Operand::Number).map_err(|_| Error::TooLarge { value, bits: 32 })
             }
         };
         let operands = draft.operands.iter().map(operand).collect::<Result<Vec<_>, _>>()?;
-        Ok(Instruction::new(draft.definition.opcode, operands)?)
+        Instruction::new(draft.definition.opcode, operands)
     }
 }
 
 /// The instruction with zeros for its numbers.
-fn provisional(draft: &Draft) -> Result<Instruction, AssembleCause> {
+fn provisional(draft: &Draft) -> Result<Instruction, Error> {
     let operand = |operand: &DraftOperand| match operand {
         DraftOperand::Register(register) => Operand::Register(*register),
         DraftOperand::Number(_) => Operand::Number(0),
     };
-    Ok(Instruction::new(draft.definition.opcode, draft.operands.iter().map(operand).collect())?)
+    Instruction::new(draft.definition.opcode, draft.operands.iter().map(operand).collect())
 }
 
 /// Puts nops into the slots that are free, so that the bundle has 16 bytes.

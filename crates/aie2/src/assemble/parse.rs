@@ -1,8 +1,7 @@
 //! Lines of text to statements.
 
-use super::{AssembleCause, AssembleError};
 use crate::instruction::{Definition, Token, definitions};
-use crate::{Operand, Register};
+use crate::{Error, Operand, Register};
 
 /// A line's content.
 #[derive(Debug)]
@@ -47,8 +46,8 @@ pub(super) struct Expression {
 }
 
 impl Expression {
-    fn parse(text: &str) -> Result<Expression, AssembleCause> {
-        let wrong = || AssembleCause::Expression(text.to_owned());
+    fn parse(text: &str) -> Result<Expression, Error> {
+        let wrong = || Error::Expression(text.to_owned());
         let symbol_end = text.find(|c: char| !is_symbol(c)).unwrap_or(text.len());
         let (symbol, rest) = match text.chars().next() {
             Some(first) if is_symbol(first) && !first.is_ascii_digit() => {
@@ -79,7 +78,7 @@ fn is_symbol(c: char) -> bool {
 }
 
 /// Takes a text apart into statements.
-pub(super) fn parse(source: &str) -> Result<Vec<Line>, AssembleError> {
+pub(super) fn parse(source: &str) -> Result<Vec<Line>, Error> {
     let mut lines = Vec::new();
     for (i, text) in source.lines().enumerate() {
         let number = i + 1;
@@ -99,7 +98,7 @@ pub(super) fn parse(source: &str) -> Result<Vec<Line>, AssembleError> {
             Some(directive) => directive_statement(directive),
             None => rest.split(';').map(instruction).collect::<Result<_, _>>().map(Statement::Bundle),
         };
-        let statement = statement.map_err(|cause| AssembleError { line: number, cause })?;
+        let statement = statement.map_err(|cause| Error::Line { line: number, cause: Box::new(cause) })?;
         lines.push(Line { number, statement });
     }
     Ok(lines)
@@ -115,10 +114,10 @@ fn without_comments(line: &str) -> String {
     line
 }
 
-fn directive_statement(text: &str) -> Result<Statement, AssembleCause> {
+fn directive_statement(text: &str) -> Result<Statement, Error> {
     let (name, rest) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
     let rest = rest.trim();
-    let wrong = || AssembleCause::Directive(format!(".{text}"));
+    let wrong = || Error::Directive(format!(".{text}"));
     let numbers = |bytes| {
         let values = rest.split(',').map(|value| Expression::parse(value.trim()));
         values.collect::<Result<_, _>>().map(|values| Statement::Numbers(bytes, values))
@@ -141,12 +140,12 @@ fn directive_statement(text: &str) -> Result<Statement, AssembleCause> {
     }
 }
 
-fn instruction(text: &str) -> Result<Draft, AssembleCause> {
+fn instruction(text: &str) -> Result<Draft, Error> {
     let text = text.trim();
     let (mnemonic, rest) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
     let candidates = || definitions().iter().filter(|definition| definition.mnemonic == mnemonic);
     if candidates().next().is_none() {
-        return Err(AssembleCause::Mnemonic(mnemonic.to_owned()));
+        return Err(Error::Mnemonic(mnemonic.to_owned()));
     }
     let words = words(rest);
     for definition in candidates() {
@@ -155,7 +154,7 @@ fn instruction(text: &str) -> Result<Draft, AssembleCause> {
         }
     }
     let written: Vec<String> = candidates().map(Definition::describe).collect();
-    Err(AssembleCause::Operands { found: text.to_owned(), expected: written.join("; ") })
+    Err(Error::Syntax { found: text.to_owned(), expected: written.join("; ") })
 }
 
 /// Cuts operands at punctuation.
@@ -168,7 +167,7 @@ fn words(text: &str) -> Vec<&str> {
 }
 
 /// The operands, or `None` if the instruction is not written so.
-fn operands(definition: &Definition, words: &[&str]) -> Result<Option<Vec<DraftOperand>>, AssembleCause> {
+fn operands(definition: &Definition, words: &[&str]) -> Result<Option<Vec<DraftOperand>>, Error> {
     let mut found = Vec::new();
     if words.len() != definition.tokens.len() {
         return Ok(None);

@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::AssembleCause;
-use crate::{Access, Bundle, Instruction, Latencies, Opcode, Register};
+use crate::{Access, Bundle, Error, Instruction, Latencies, Opcode, Register};
 
 /// Bundles that must lie between the set-up of a hardware loop and its last bundle.
 const LOOP_SET_UP: u64 = 7;
@@ -50,7 +49,7 @@ impl Scheduler {
     }
 
     /// Bundles to wait before a bundle that sees everything as it should be.
-    pub(super) fn wait(&self, bundle: &[Instruction], at_loop_end: bool) -> Result<u64, AssembleCause> {
+    pub(super) fn wait(&self, bundle: &[Instruction], at_loop_end: bool) -> Result<u64, Error> {
         let mut at = self.now;
         for instruction in bundle {
             for (part, cycle) in parts(instruction.reads(&self.latencies)) {
@@ -69,7 +68,7 @@ impl Scheduler {
             // Whatever is on its way must have arrived at the target.
             let target = self.delay_slots() + 1;
             if longest > target {
-                return Err(AssembleCause::Misplaced(
+                return Err(Error::Misplaced(
                     "a bundle with a jump has a result that comes after its target",
                 ));
             }
@@ -79,9 +78,7 @@ impl Scheduler {
             at = at.max(self.now + self.unsettled());
         }
         if at_loop_end && longest > 1 {
-            return Err(AssembleCause::Misplaced(
-                "the last bundle of a loop has a result that comes too late",
-            ));
+            return Err(Error::Misplaced("the last bundle of a loop has a result that comes too late"));
         }
         Ok(at - self.now)
     }

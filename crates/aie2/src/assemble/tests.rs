@@ -148,10 +148,10 @@ fn mistakes_are_reported_with_their_line() {
         ("j #nowhere", "line 1: symbol `nowhere` is not defined"),
         ("a: nop\na: nop", "line 2: symbol `a` is defined twice"),
         ("nopx; nopx", "line 1: `nopx` and `nopx` both need slot alu"),
-        (".data 0x10", "line 1: 0 bytes at 0x10 are outside of data memory"),
+        (".data 0x10", "line 1: 0 bytes at 0x10 do not fit into data memory, 0x40000 to 0x7ffff"),
         (
             ".data 0x7fffc\n.word 1, 2",
-            "line 2: 8 bytes at 0x7fffc are outside of data memory, 0x40000 to 0x7ffff",
+            "line 2: 8 bytes at 0x7fffc do not fit into data memory, 0x40000 to 0x7ffff",
         ),
         (".byte 1", "line 1: data among bundles needs .manual"),
         (".manual\n.byte 256", "line 2: 256 does not fit into 8 bits"),
@@ -164,7 +164,7 @@ fn mistakes_are_reported_with_their_line() {
         assert_eq!(assemble(source).unwrap_err().to_string(), message, "{source}");
     }
     let error = assemble(&"nopxm\n".repeat(0x4000 / 6 + 1)).unwrap_err();
-    assert_eq!(error.to_string(), "line 2731: 16386 bytes at 0x0 are outside of program memory, 16 KiB");
+    assert_eq!(error.to_string(), "line 2731: 16386 bytes at 0x0 do not fit into program memory, 16 KiB");
 }
 
 proptest! {

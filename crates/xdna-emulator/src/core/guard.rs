@@ -1,5 +1,7 @@
 //! Where a core may store.
 
+use aie2::DATA_MEMORY;
+
 use super::Cause;
 
 /// What a core may do with a region of memory.
@@ -41,18 +43,14 @@ pub struct Guard {
     writable: Vec<u64>,
 }
 
-/// First address of the memory windows, and their length.
-const WINDOWS: u32 = 0x4_0000;
-const WINDOWS_BYTES: u32 = 0x4_0000;
-
 impl Guard {
     /// A guard that lets through stores to regions with [`Access::ReadWrite`]. Where regions overlap, the last counts.
     pub fn new(regions: Vec<Region>) -> Guard {
-        let mut writable = vec![0; WINDOWS_BYTES as usize / 64];
+        let mut writable = vec![0; DATA_MEMORY.len() / 64];
         for region in &regions {
-            let start = region.start.clamp(WINDOWS, WINDOWS + WINDOWS_BYTES);
-            let end = region.start.saturating_add(region.bytes).clamp(start, WINDOWS + WINDOWS_BYTES);
-            for byte in start - WINDOWS..end - WINDOWS {
+            let start = region.start.clamp(DATA_MEMORY.start, DATA_MEMORY.end);
+            let end = region.start.saturating_add(region.bytes).clamp(start, DATA_MEMORY.end);
+            for byte in start - DATA_MEMORY.start..end - DATA_MEMORY.start {
                 let (word, bit) = (byte as usize / 64, 1_u64 << (byte % 64));
                 match region.access {
                     Access::Read => writable[word] &= !bit,
@@ -65,7 +63,7 @@ impl Guard {
 
     /// Looks at a store of `size` bytes, at most 32, at a multiple of `size`.
     pub(super) fn check(&self, address: u32, size: u32) -> Result<(), Cause> {
-        let byte = address.wrapping_sub(WINDOWS);
+        let byte = address.wrapping_sub(DATA_MEMORY.start);
         let wanted = ((1_u64 << size) - 1) << (byte % 64);
         let allowed = self.writable.get(byte as usize / 64).copied().unwrap_or(0);
         if allowed & wanted == wanted {

@@ -88,7 +88,7 @@ impl<'a> Windows<'a> {
 
 /// The module and the offset in it of an access of `size` bytes.
 fn locate(address: u32, size: usize) -> Result<(usize, usize), Cause> {
-    if !(0x4_0000..0x8_0000).contains(&address) {
+    if !aie2::DATA_MEMORY.contains(&address) {
         return Err(Cause::NoMemory { address });
     }
     let offset = address as usize % DATA_MEMORY_BYTES;

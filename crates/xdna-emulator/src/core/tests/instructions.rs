@@ -80,7 +80,7 @@ fn results_of_one_number() {
 
 #[test]
 fn shifts_go_left_and_with_negative_amounts_right() {
-    for (a, _) in pairs() {
+    for (a, _) in pairs().into_iter().step_by(7) {
         for amount in -31..32_i32 {
             let (left, right) = (u64::from(a) << amount.max(0), (-amount).max(0));
             let logical = left as u32 >> right;
