@@ -3,6 +3,8 @@
 mod scalar;
 
 #[cfg(target_arch = "x86_64")]
+mod amx;
+#[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
@@ -24,6 +26,10 @@ pub trait Simd: Copy {
     const TILE_ROWS: usize;
     /// Columns of a register tile: the width of a panel of packed weights. A multiple of [`Simd::LANES`].
     const TILE_COLUMNS: usize;
+    /// A tile's products are added up over a multiple of so many words; what is packed ends in words of zero.
+    const TILE_STEPS: usize = 1;
+    /// Whether the left factor of a tile is packed row by row, `[rows, n_k]`, and not step by step, `[n_k, rows]`.
+    const IS_ROW_MAJOR: bool = false;
     /// A vector of [`Simd::LANES`] numbers.
     type F32: Copy;
     /// A vector of [`Simd::LANES`] words of 32 bits: `i32`, pairs of bf16 or quads of bytes.
@@ -53,6 +59,18 @@ pub trait Simd: Copy {
     fn round(self, x: Self::F32) -> Self::F32;
     /// `2^x` for lanes that hold integers in -126..=127.
     fn exp2_integer(self, x: Self::F32) -> Self::F32;
+    /// `x` minus the greatest integer that is not above it; an integer may give 1.
+    #[inline(always)]
+    fn fraction(self, x: Self::F32) -> Self::F32 {
+        self.sub(x, self.round(self.sub(x, self.splat(0.5))))
+    }
+    /// `x * 2^n`, with the integer `n` that [`Simd::fraction`] takes from `exponent`; that of numbers below -125 may
+    /// be as if they were -125.
+    #[inline(always)]
+    fn scale_exp2(self, x: Self::F32, exponent: Self::F32) -> Self::F32 {
+        let exponent = self.max(exponent, self.splat(-125.0));
+        self.mul(x, self.exp2_integer(self.round(self.sub(exponent, self.splat(0.5)))))
+    }
     /// The sum of all lanes.
     fn sum(self, x: Self::F32) -> f32;
     /// The greatest lane.
@@ -76,17 +94,24 @@ pub trait Simd: Copy {
     fn join_bf16(self, x: Self::F32, y: Self::F32) -> Self::Words;
     /// The first [`Simd::LANES`] half-precision numbers of `x`. Panics if there are fewer.
     fn load_f16(self, x: &[u16]) -> Self::F32;
+    /// The first [`Simd::LANES`] signed bytes of `x`, as numbers. Panics if there are fewer.
+    fn load_steps(self, x: &[i8]) -> Self::F32;
     /// Writes a vector as bf16, rounded to nearest, ties to even. Panics if it does not fit. No lane is NaN.
     fn store_bf16(self, x: Self::F32, out: &mut [u16]);
     /// Writes lanes as bytes, rounded to nearest, ties to even, and bounded to 0..=255. Panics if they do not fit.
     fn store_bytes(self, x: Self::F32, out: &mut [u8]);
 
-    /// One register tile of a matrix product: `out[i][j] (+)= sum over k of a[k * a_stride + i] * b[k][j]`, where a
-    /// product of two words is what [`Product`] says.
+    /// Makes the registers of [`Simd::tile`] ready: comes before the first tile of a kernel.
+    #[inline(always)]
+    fn prepare_tiles(self) {}
+
+    /// One register tile of a matrix product: `out[i][j] (+)= sum over k of a[i][k] * b[k][j]`, where a product of two
+    /// words is what [`Product`] says.
     ///
     /// - `rows`: rows of the tile, 1 to [`Simd::TILE_ROWS`].
-    /// - `a`: `[n_k, a_stride]`, of which the first `rows` columns are read.
-    /// - `b`: `[n_k, TILE_COLUMNS]`.
+    /// - `a`: `[n_k, a_stride]`, of which the first `rows` columns are read; if [`Simd::IS_ROW_MAJOR`],
+    ///   `[rows, a_stride]`, of which the first `n_k` columns are read, with room for [`Simd::TILE_ROWS`] rows.
+    /// - `b`: `[n_k, TILE_COLUMNS]`, `n_k` a multiple of [`Simd::TILE_STEPS`].
     /// - `out`: `[rows, TILE_COLUMNS]`, overwritten, or added to if `accumulate`.
     fn tile<P: Product>(
         self,
@@ -217,8 +242,19 @@ pub enum InstructionSet {
     Avx512Vnni,
     /// AVX-512 with VNNI and BF16 (from Zen 4 and Sapphire Rapids on).
     Avx512Bf16,
+    /// All that, and AMX for products of bf16 and of bytes (from Sapphire Rapids on, under Linux).
+    Avx512Amx,
     /// 64-bit Arm.
     Neon,
+}
+
+/// The shape of an instruction set's register tile: what the constants of [`Simd`] say.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Tile {
+    pub(crate) rows: usize,
+    pub(crate) columns: usize,
+    /// Words of the inner dimension, of which there are always a multiple.
+    pub(crate) steps: usize,
 }
 
 impl fmt::Display for InstructionSet {
@@ -230,6 +266,7 @@ impl fmt::Display for InstructionSet {
             Self::Avx512 => "AVX-512",
             Self::Avx512Vnni => "AVX-512 VNNI",
             Self::Avx512Bf16 => "AVX-512 BF16",
+            Self::Avx512Amx => "AVX-512 AMX",
             Self::Neon => "NEON",
         })
     }
@@ -239,8 +276,8 @@ impl InstructionSet {
     /// The best instruction set of this CPU.
     ///
     /// The environment variable `BOSWELL_INSTRUCTION_SET` (`scalar`, `avx2`, `avxvnni`, `avx512`,
-    /// `avx512vnni`, `avx512bf16`, `neon`) asks for a lesser
-    /// one, for tests and measurements; one that the CPU does not have is passed over.
+    /// `avx512vnni`, `avx512bf16`, `avx512amx`, `neon`) asks for a lesser one, for tests and measurements; one that
+    /// the CPU does not have is passed over.
     pub fn detect() -> Self {
         static BEST: OnceLock<InstructionSet> = OnceLock::new();
         *BEST.get_or_init(|| {
@@ -252,25 +289,21 @@ impl InstructionSet {
         })
     }
 
-    /// Columns of a register tile, see [`Simd::TILE_COLUMNS`].
-    pub(crate) fn tile_columns(self) -> usize {
-        self.tile().1
+    /// The set to multiply with in numbers of which a word holds `per_word`: AMX has no products of f32.
+    pub(crate) fn for_words_of(self, per_word: usize) -> Self {
+        if self == Self::Avx512Amx && per_word == 1 { Self::Avx512Bf16 } else { self }
     }
 
-    /// Rows of a register tile, see [`Simd::TILE_ROWS`].
-    pub(crate) fn tile_rows(self) -> usize {
-        self.tile().0
-    }
-
-    fn tile(self) -> (usize, usize) {
-        struct Tile;
-        impl Kernel for Tile {
-            type Output = (usize, usize);
-            fn run<S: Simd>(self, _: S) -> (usize, usize) {
-                (S::TILE_ROWS, S::TILE_COLUMNS)
+    /// The shape of a register tile.
+    pub(crate) fn tile(self) -> Tile {
+        struct OfTile;
+        impl Kernel for OfTile {
+            type Output = Tile;
+            fn run<S: Simd>(self, _: S) -> Tile {
+                Tile { rows: S::TILE_ROWS, columns: S::TILE_COLUMNS, steps: S::TILE_STEPS }
             }
         }
-        run_on(self, Tile)
+        run_on(self, OfTile)
     }
 
     /// All instruction sets that this CPU has, the best last.
@@ -284,6 +317,7 @@ impl InstructionSet {
                 (Self::Avx512, avx512::is_available()),
                 (Self::Avx512Vnni, avx512::is_vnni_available()),
                 (Self::Avx512Bf16, avx512::is_bf16_available()),
+                (Self::Avx512Amx, avx512::is_amx_available()),
             ];
             sets.extend(x86.iter().filter(|(_, is_available)| *is_available).map(|(set, _)| *set));
         }
@@ -338,6 +372,12 @@ pub fn run_on<K: Kernel>(set: InstructionSet, kernel: K) -> K::Output {
             // SAFETY: the CPU has all that `run_bf16` is compiled for, as just asserted.
             unsafe { avx512::run_bf16(kernel) }
         }
+        #[cfg(target_arch = "x86_64")]
+        InstructionSet::Avx512Amx => {
+            assert!(avx512::is_amx_available(), "the CPU has no {set}");
+            // SAFETY: the CPU has all that `run_amx` is compiled for, and AMX, as just asserted.
+            unsafe { avx512::run_amx(kernel) }
+        }
         #[cfg(target_arch = "aarch64")]
         InstructionSet::Neon => {
             // SAFETY: every 64-bit Arm CPU that Rust's std runs on has NEON.
@@ -386,9 +426,9 @@ fn tile_of<S: Simd, P: Product, const ROWS: usize, const VECTORS: usize>(
     }
 }
 
-/// Implements [`Simd::tile`] by [`tile_of`] with the number of rows as a constant.
+/// Implements [`Simd::tile`] by [`tile_of`] with the number of rows as a constant; by AMX where that is there.
 macro_rules! tile {
-    ($vectors:literal vectors, [$($n:literal)*] rows) => {
+    ($vectors:literal vectors, [$($n:literal)*] rows $(, $is_amx:ident by $amx:ident)?) => {
         #[inline(always)]
         fn tile<P: $crate::arch::Product>(
             self,
@@ -399,9 +439,12 @@ macro_rules! tile {
             out: &mut [u32],
             accumulate: bool,
         ) {
+            $(if $is_amx {
+                return $amx::tile::<P>(rows, a, a_stride, b, out, accumulate);
+            })?
             match rows {
                 $($n => $crate::arch::tile_of::<Self, P, $n, $vectors>(self, a, a_stride, b, out, accumulate),)*
-                rows => panic!("a tile has 1 to {} rows, not {rows}", Self::TILE_ROWS),
+                rows => panic!("a tile cannot have {rows} rows"),
             }
         }
     };

@@ -6,16 +6,24 @@
 //! sum, so the scores of one block are all that is ever stored.
 
 use std::cell::RefCell;
+use std::marker::PhantomData;
 
-use crate::arch::{Bf16, F32, InstructionSet, Kernel, Product, Simd, dispatch};
+use crate::arch::{Bf16, F32, InstructionSet, Kernel, Product, Simd, run_on};
 use crate::line::Aligned;
 use crate::threads::{Threads, TileMut};
-use crate::vector::{exp, for_each_vector};
+use crate::transpose::transpose;
+use crate::vector::{exp2, exp2_rough, for_each_vector};
 
-/// Register tiles of keys in a block: its scores fit in the first-level cache.
-const TILES_PER_BLOCK: usize = 10;
+/// Keys in a block, or a few less: its scores fit in the first-level cache.
+const BLOCK_KEYS: usize = 128;
+/// How far, in powers of two, a score may be above the number that it is compared with before that is raised.
+const HEADROOM: f32 = 16.0;
 /// An upper bound of the vectors in a panel.
 const MAX_PANEL_VECTORS: usize = 2;
+/// An upper bound of `TILE_COLUMNS` and `TILE_ROWS`.
+const MAX_COLUMNS: usize = 32;
+/// An upper bound of `TILE_STEPS`.
+const MAX_STEPS: usize = 16;
 
 /// The widest head that attention works on; Whisper's have 64.
 pub const MAX_HEAD_DIM: usize = 512;
@@ -23,8 +31,8 @@ pub const MAX_HEAD_DIM: usize = 512;
 /// Full attention within one sequence, with the memory that it needs.
 pub struct Attention {
     shape: Shape,
-    keys: Aligned,   // [n_head, tiles of keys, words of a head, tile rows]
-    values: Aligned, // [n_head, words of positions, head_dim]
+    keys: Aligned,   // [n_head, keys_len]: register tiles of keys, as `pack_rows` lays them out
+    values: Aligned, // [n_head, values_len]: [words of positions, head_dim], or its transpose with padded rows
 }
 
 #[derive(Clone, Copy)]
@@ -36,19 +44,27 @@ struct Shape {
 }
 
 impl Shape {
+    /// The instruction set that multiplies.
+    fn set(self) -> InstructionSet {
+        InstructionSet::detect().for_words_of(self.per_word())
+    }
+
     fn per_word(self) -> usize {
         if self.is_bf16 { Bf16::PER_WORD } else { F32::PER_WORD }
     }
 
     /// Words of one head's keys.
     fn keys_len(self) -> usize {
-        let n_keys = self.n_ctx.next_multiple_of(InstructionSet::detect().tile_rows());
-        n_keys * self.head_dim.div_ceil(self.per_word())
+        let tile = self.set().tile();
+        let n_words = self.head_dim.div_ceil(self.per_word()).next_multiple_of(tile.steps);
+        self.n_ctx.next_multiple_of(tile.rows) * n_words
     }
 
     /// Words of one head's values.
     fn values_len(self) -> usize {
-        self.n_ctx.div_ceil(self.per_word()) * self.head_dim
+        let tile = self.set().tile();
+        let n_words = self.n_ctx.div_ceil(self.per_word()).next_multiple_of(tile.steps);
+        n_words * self.head_dim.next_multiple_of(tile.rows)
     }
 }
 
@@ -90,18 +106,18 @@ impl Attention {
         let (keys_len, values_len) = (shape.keys_len(), shape.values_len());
         threads.for_each_chunk(&mut self.keys.words_mut()[..n_head * keys_len], keys_len, |head_idx, out| {
             let rows = Rows { data: &qkv[n_state + head_idx * head_dim..], stride, len: head_dim };
-            dispatch(PackKeys::<P> { rows, out, factor: std::marker::PhantomData });
+            run_on(shape.set(), PackKeys::<P> { rows, out, factor: PhantomData });
         });
         threads.for_each_chunk(
             &mut self.values.words_mut()[..n_head * values_len],
             values_len,
             |head_idx, out| {
                 let rows = Rows { data: &qkv[2 * n_state + head_idx * head_dim..], stride, len: head_dim };
-                dispatch(PackValues::<P> { rows, out, factor: std::marker::PhantomData });
+                run_on(shape.set(), PackValues::<P> { rows, out, factor: PhantomData });
             },
         );
         let (keys, values) = (self.keys.words(), self.values.words());
-        let panel = InstructionSet::detect().tile_columns();
+        let panel = shape.set().tile().columns;
         threads.for_each_tile(out, n_state, panel, head_dim, |queries, columns, out| {
             let head_idx = columns.start / head_dim;
             let head = Head {
@@ -112,24 +128,21 @@ impl Attention {
                 values: &values[head_idx * values_len..][..values_len],
             };
             SCRATCH.with_borrow_mut(|scratch| {
-                dispatch(Attend::<P> {
-                    head,
-                    first: queries.start,
-                    scratch,
-                    out,
-                    factor: std::marker::PhantomData,
-                });
+                let first = queries.start;
+                run_on(shape.set(), Attend::<P> { head, first, scratch, out, factor: PhantomData });
             });
         });
     }
 }
 
-/// How the factors of attention are packed: one number in a word, or two.
+/// The factors of attention: how they are packed, one number in a word or two, and how exact they are.
 trait Factor: Product {
-    /// Packs a row of a head, scaled, into words.
+    /// Packs a row of a head, scaled, into words, with room for whole vectors.
     fn pack<S: Simd>(simd: S, row: &[f32], scale: f32, words: &mut [u32]);
     /// Joins rows of neighbouring positions, [`Product::PER_WORD`] of them, into one row of words.
     fn join<S: Simd>(simd: S, rows: &[S::F32], out: &mut [u32]);
+    /// `2^x` as exact as the factors are.
+    fn exp2<S: Simd>(simd: S, x: S::F32) -> S::F32;
 }
 
 impl Factor for F32 {
@@ -143,6 +156,11 @@ impl Factor for F32 {
     #[inline(always)]
     fn join<S: Simd>(simd: S, rows: &[S::F32], out: &mut [u32]) {
         simd.store(rows[0], bytemuck::cast_slice_mut(out));
+    }
+
+    #[inline(always)]
+    fn exp2<S: Simd>(simd: S, x: S::F32) -> S::F32 {
+        exp2(simd, x)
     }
 }
 
@@ -164,6 +182,11 @@ impl Factor for Bf16 {
     fn join<S: Simd>(simd: S, rows: &[S::F32], out: &mut [u32]) {
         simd.store_words(simd.join_bf16(rows[0], rows[1]), out);
     }
+
+    #[inline(always)]
+    fn exp2<S: Simd>(simd: S, x: S::F32) -> S::F32 {
+        exp2_rough(simd, x)
+    }
 }
 
 /// One head's part of a sequence: the first row starts the data, the others are `stride` apart.
@@ -184,31 +207,42 @@ impl<'a> Rows<'a> {
     }
 }
 
-/// Packs rows into columns `[words of a head, width]`, `width` rows at a time.
+/// Packs rows into columns `[n_words, width]`, `width` rows at a time.
 #[inline(always)]
-fn pack_columns<S: Simd, P: Factor>(
-    simd: S,
-    rows: Rows<'_>,
-    n: usize,
-    width: usize,
-    scale: f32,
-    out: &mut [u32],
-) {
-    let mut words = [0; MAX_HEAD_DIM];
-    let n_words = rows.len.div_ceil(P::PER_WORD);
-    for (idx, row) in rows.iter().take(n).enumerate() {
-        P::pack(simd, row, scale, &mut words);
-        let column = &mut out[idx / width * n_words * width + idx % width..];
-        for (out, word) in column.iter_mut().step_by(width).zip(&words[..n_words]) {
-            *out = *word;
+fn pack_columns<S: Simd, P: Factor>(simd: S, rows: Rows<'_>, width: usize, scale: f32, out: &mut [u32]) {
+    let n_words = words_of_head::<S, P>(rows.len);
+    let row_len = n_words.next_multiple_of(S::LANES);
+    let mut words = [0; MAX_COLUMNS * MAX_HEAD_DIM];
+    let mut rows = rows.iter();
+    for out in out.chunks_exact_mut(n_words * width) {
+        let mut n_rows = 0;
+        for (row, words) in rows.by_ref().take(width).zip(words.chunks_exact_mut(row_len)) {
+            P::pack(simd, row, scale, words);
+            n_rows += 1;
         }
+        transpose(&words, (n_rows, row_len), n_words, out, width);
     }
+}
+
+/// Packs rows one after the other, `[rows, n_words]`.
+#[inline(always)]
+fn pack_rows<S: Simd, P: Factor>(simd: S, rows: Rows<'_>, out: &mut [u32]) {
+    let n_words = words_of_head::<S, P>(rows.len);
+    for (row, out) in rows.iter().zip(out.chunks_exact_mut(n_words)) {
+        P::pack(simd, row, 1.0, out);
+    }
+}
+
+/// Words of a row of a head, up to whole steps of a tile.
+#[inline(always)]
+fn words_of_head<S: Simd, P: Factor>(head_dim: usize) -> usize {
+    head_dim.div_ceil(P::PER_WORD).next_multiple_of(S::TILE_STEPS)
 }
 
 struct PackKeys<'a, P> {
     rows: Rows<'a>,
-    out: &'a mut [u32], // [tiles of keys, words of a head, tile rows]
-    factor: std::marker::PhantomData<P>,
+    out: &'a mut [u32], // [tiles of keys, words of a head, tile rows], or [keys, words of a head]
+    factor: PhantomData<P>,
 }
 
 impl<P: Factor> Kernel for PackKeys<'_, P> {
@@ -216,14 +250,18 @@ impl<P: Factor> Kernel for PackKeys<'_, P> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        pack_columns::<S, P>(simd, self.rows, usize::MAX, S::TILE_ROWS, 1.0, self.out);
+        if S::IS_ROW_MAJOR {
+            pack_rows::<S, P>(simd, self.rows, self.out);
+        } else {
+            pack_columns::<S, P>(simd, self.rows, S::TILE_ROWS, 1.0, self.out);
+        }
     }
 }
 
 struct PackValues<'a, P> {
     rows: Rows<'a>,
-    out: &'a mut [u32], // [words of positions, head_dim]
-    factor: std::marker::PhantomData<P>,
+    out: &'a mut [u32], // [words of positions, head_dim], or [head_dim and more, words of positions]
+    factor: PhantomData<P>,
 }
 
 impl<P: Factor> Kernel for PackValues<'_, P> {
@@ -232,23 +270,40 @@ impl<P: Factor> Kernel for PackValues<'_, P> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         let head_dim = self.rows.len;
-        let mut padded = [[0.0; MAX_HEAD_DIM]; 2];
-        let mut words = [0; MAX_HEAD_DIM];
         let mut rows = self.rows.iter();
-        for out in self.out.chunks_exact_mut(head_dim) {
-            for padded in &mut padded[..P::PER_WORD] {
-                match rows.next() {
-                    Some(row) => padded[..head_dim].copy_from_slice(row),
-                    None => padded.fill(0.0),
-                }
+        if !S::IS_ROW_MAJOR {
+            for out in self.out.chunks_exact_mut(head_dim) {
+                join_rows::<S, P>(simd, &mut rows, out);
             }
-            for at in (0..head_dim).step_by(S::LANES) {
-                let pair = [simd.load(&padded[0][at..]), simd.load(&padded[1][at..])];
-                P::join(simd, &pair, &mut words[at..]);
+            return;
+        }
+        let n_words = self.out.len() / head_dim.next_multiple_of(S::TILE_ROWS);
+        let mut words = [0; MAX_STEPS * MAX_HEAD_DIM];
+        for first in (0..n_words).step_by(S::TILE_STEPS) {
+            for words in words.chunks_exact_mut(head_dim).take(S::TILE_STEPS) {
+                join_rows::<S, P>(simd, &mut rows, words);
             }
-            out.copy_from_slice(&words[..head_dim]);
+            transpose(&words, (S::TILE_STEPS, head_dim), head_dim, &mut self.out[first..], n_words);
         }
     }
+}
+
+/// Joins the next rows, as many as a word holds numbers, into one of words, `[head_dim]`; rows that are not there are
+/// zeros.
+#[inline(always)]
+fn join_rows<'a, S: Simd, P: Factor>(simd: S, rows: &mut impl Iterator<Item = &'a [f32]>, out: &mut [u32]) {
+    let mut padded = [[0.0; MAX_HEAD_DIM]; 2];
+    let mut words = [0; MAX_HEAD_DIM];
+    for padded in &mut padded[..P::PER_WORD] {
+        if let Some(row) = rows.next() {
+            padded[..row.len()].copy_from_slice(row);
+        }
+    }
+    for at in (0..out.len()).step_by(S::LANES) {
+        let pair = [simd.load(&padded[0][at..]), simd.load(&padded[1][at..])];
+        P::join(simd, &pair, &mut words[at..]);
+    }
+    out.copy_from_slice(&words[..out.len()]);
 }
 
 thread_local! {
@@ -260,8 +315,8 @@ struct Head<'a> {
     queries: Rows<'a>,
     n_queries: usize,
     n_keys: usize,
-    keys: &'a [u32],   // [tiles of keys, words of a head, tile rows]
-    values: &'a [u32], // [words of positions, head_dim]
+    keys: &'a [u32],   // see `PackKeys`
+    values: &'a [u32], // see `PackValues`
 }
 
 struct Attend<'a, 'out, P> {
@@ -269,7 +324,7 @@ struct Attend<'a, 'out, P> {
     first: usize, // of the queries
     scratch: &'a mut Aligned,
     out: TileMut<'out>,
-    factor: std::marker::PhantomData<P>,
+    factor: PhantomData<P>,
 }
 
 impl<P: Factor> Kernel for Attend<'_, '_, P> {
@@ -279,57 +334,74 @@ impl<P: Factor> Kernel for Attend<'_, '_, P> {
     fn run<S: Simd>(self, simd: S) {
         let Self { head, first, scratch, mut out, .. } = self;
         let (panel, head_dim) = (S::TILE_COLUMNS, head.queries.len);
-        let n_words = head_dim.div_ceil(P::PER_WORD);
-        let block = TILES_PER_BLOCK * S::TILE_ROWS;
+        let n_words = words_of_head::<S, P>(head_dim);
+        let block = BLOCK_KEYS / S::TILE_ROWS * S::TILE_ROWS;
         let scratch = scratch.at_least((n_words + head_dim + block) * panel);
         let (queries, scratch) = scratch.split_at_mut(n_words * panel); // [n_words, panel]
         let (sums, scores) = scratch.split_at_mut(head_dim * panel); // [head_dim, panel], [block, panel]
         queries.fill(0);
-        let scale = 1.0 / (head_dim as f32).sqrt();
-        pack_columns::<S, P>(simd, head.queries, head.n_queries, panel, scale, queries);
+        // Scores are powers of two.
+        let scale = std::f32::consts::LOG2_E / (head_dim as f32).sqrt();
+        pack_columns::<S, P>(simd, head.queries, panel, scale, queries);
         sums.fill(0);
         let mut running = Running::new(simd);
-        let key_blocks = head.keys.chunks(block * n_words);
-        let value_blocks = head.values.chunks(block / P::PER_WORD * head_dim);
-        for (idx, (keys, values)) in key_blocks.zip(value_blocks).enumerate() {
-            let n_keys = block.min(head.n_keys - idx * block);
+        simd.prepare_tiles();
+        for (idx, keys) in head.keys.chunks(block * n_words).enumerate() {
+            let first = idx * block;
+            let n_keys = block.min(head.n_keys - first);
+            let stride = if S::IS_ROW_MAJOR { n_words } else { S::TILE_ROWS };
             let tiles = keys.chunks_exact(S::TILE_ROWS * n_words);
             for (keys, scores) in tiles.zip(scores[..n_keys * panel].chunks_mut(S::TILE_ROWS * panel)) {
-                simd.tile::<P>(scores.len() / panel, keys, S::TILE_ROWS, queries, scores, false);
+                simd.tile::<P>(scores.len() / panel, keys, stride, queries, scores, false);
             }
             running.exponentiate::<P>(simd, n_keys, scores, bytemuck::cast_slice_mut(sums));
-            add_values::<S, P>(simd, values, head_dim, scores, sums);
+            let n_used = n_keys.div_ceil(P::PER_WORD);
+            let n_steps = n_used.next_multiple_of(S::TILE_STEPS);
+            scores[n_used * panel..n_steps * panel].fill(0);
+            let values = Values { words: head.values, head_dim, first: first / P::PER_WORD };
+            values.add::<S, P>(simd, &scores[..n_steps * panel], sums);
         }
         let sums = bytemuck::cast_slice_mut(sums);
         running.divide(simd, sums);
-        for idx in 0..head.n_queries {
-            for (out, sums) in out.row(first + idx).iter_mut().zip(sums.chunks_exact(panel)) {
-                *out = sums[idx];
-            }
+        let mut rows = [0.0; MAX_COLUMNS * MAX_HEAD_DIM];
+        transpose(sums, (head_dim, panel), panel, &mut rows, head_dim);
+        for (idx, row) in rows.chunks_exact(head_dim).take(head.n_queries).enumerate() {
+            out.row(first + idx).copy_from_slice(row);
         }
     }
 }
 
-/// `sums[dim, query] += sum over keys of values[key, dim] * probabilities[key, query]`
-#[inline(always)]
-fn add_values<S: Simd, P: Factor>(
-    simd: S,
-    values: &[u32],
+/// The values of one head, from a position on.
+struct Values<'a> {
+    words: &'a [u32], // see `PackValues`
     head_dim: usize,
-    probabilities: &[u32],
-    sums: &mut [u32],
-) {
-    let n_tiles = head_dim.div_ceil(S::TILE_ROWS);
-    let rows = head_dim.div_ceil(n_tiles);
-    for (idx, sums) in sums.chunks_mut(rows * S::TILE_COLUMNS).enumerate() {
-        let n = sums.len() / S::TILE_COLUMNS;
-        simd.tile::<P>(n, &values[idx * rows..], head_dim, probabilities, sums, true);
+    first: usize, // in words of positions
+}
+
+impl Values<'_> {
+    /// `sums[dim, query] += sum over keys of values[key, dim] * probabilities[key, query]`
+    #[inline(always)]
+    fn add<S: Simd, P: Factor>(self, simd: S, probabilities: &[u32], sums: &mut [u32]) {
+        let Self { words, head_dim, first } = self;
+        let n_tiles = head_dim.div_ceil(S::TILE_ROWS);
+        let rows = if S::IS_ROW_MAJOR { S::TILE_ROWS } else { head_dim.div_ceil(n_tiles) };
+        let n_words = words.len() / head_dim.next_multiple_of(S::TILE_ROWS);
+        for (idx, sums) in sums.chunks_mut(rows * S::TILE_COLUMNS).enumerate() {
+            let n = sums.len() / S::TILE_COLUMNS;
+            let (values, stride) = if S::IS_ROW_MAJOR {
+                (&words[idx * rows * n_words + first..], n_words)
+            } else {
+                (&words[first * head_dim + idx * rows..], head_dim)
+            };
+            simd.tile::<P>(n, values, stride, probabilities, sums, true);
+        }
     }
 }
 
-/// The softmax over keys that come in blocks: for each query the greatest score so far and the sum so far.
+/// The softmax over keys that come in blocks, in powers of two: for each query a number near the greatest score so
+/// far, and the sum so far of the powers of what is above it.
 struct Running<S: Simd> {
-    max: [S::F32; MAX_PANEL_VECTORS],
+    reference: [S::F32; MAX_PANEL_VECTORS],
     sum: [S::F32; MAX_PANEL_VECTORS],
 }
 
@@ -338,40 +410,56 @@ impl<S: Simd> Running<S> {
 
     #[inline(always)]
     fn new(simd: S) -> Self {
-        Self { max: [simd.splat(f32::MIN); MAX_PANEL_VECTORS], sum: [simd.splat(0.0); MAX_PANEL_VECTORS] }
+        Self {
+            reference: [simd.splat(f32::MIN); MAX_PANEL_VECTORS],
+            sum: [simd.splat(0.0); MAX_PANEL_VECTORS],
+        }
     }
 
-    /// Turns the scores `[n_keys, panel]` of a block into `exp(score - maximum so far)`, packed as the factor of a
-    /// product, and scales what was summed before to the new maximum.
+    /// Turns the scores `[n_keys, panel]` of a block into `2^(score - reference)`, packed as the factor of a product.
     #[inline(always)]
     fn exponentiate<P: Factor>(&mut self, simd: S, n_keys: usize, scores: &mut [u32], sums: &mut [f32]) {
         let columns = S::TILE_COLUMNS;
         for v in 0..Self::VECTORS {
             let lanes = v * S::LANES;
-            let mut max = self.max[v];
-            for row in scores[..n_keys * columns].chunks_exact(columns) {
-                max = simd.max(max, simd.as_f32(simd.load_words(&row[lanes..])));
-            }
-            let correction = exp(simd, simd.sub(self.max[v], max));
-            let mut sum = simd.mul(self.sum[v], correction);
+            self.raise::<P>(simd, v, &scores[..n_keys * columns], sums);
+            let (reference, mut sum) = (self.reference[v], self.sum[v]);
             for word in 0..n_keys.div_ceil(P::PER_WORD) {
                 let mut joined = [simd.splat(0.0); 2];
                 for (i, p) in joined.iter_mut().enumerate().take(P::PER_WORD) {
                     let key = word * P::PER_WORD + i;
                     if key < n_keys {
                         let score = simd.as_f32(simd.load_words(&scores[key * columns + lanes..]));
-                        *p = exp(simd, simd.sub(score, max));
+                        *p = P::exp2(simd, simd.sub(score, reference));
                         sum = simd.add(sum, *p);
                     }
                 }
                 // Words are fewer than keys, so nothing is overwritten that is still needed.
                 P::join(simd, &joined, &mut scores[word * columns + lanes..]);
             }
-            for row in sums.chunks_exact_mut(columns) {
-                simd.store(simd.mul(simd.load(&row[lanes..]), correction), &mut row[lanes..]);
-            }
-            (self.max[v], self.sum[v]) = (max, sum);
+            self.sum[v] = sum;
         }
+    }
+
+    /// Raises the references of a vector of queries to the greatest scores of a block, `[n_keys, panel]`, if one is
+    /// far above, and scales what was summed before.
+    #[inline(always)]
+    fn raise<P: Factor>(&mut self, simd: S, v: usize, scores: &[u32], sums: &mut [f32]) {
+        let (columns, lanes) = (S::TILE_COLUMNS, v * S::LANES);
+        let reference = self.reference[v];
+        let mut max = reference;
+        for row in scores.chunks_exact(columns) {
+            max = simd.max(max, simd.as_f32(simd.load_words(&row[lanes..])));
+        }
+        if simd.max_lane(simd.sub(max, reference)) <= HEADROOM {
+            return;
+        }
+        let correction = P::exp2(simd, simd.sub(reference, max));
+        self.sum[v] = simd.mul(self.sum[v], correction);
+        for row in sums.chunks_exact_mut(columns) {
+            simd.store(simd.mul(simd.load(&row[lanes..]), correction), &mut row[lanes..]);
+        }
+        self.reference[v] = max;
     }
 
     /// Divides `[head_dim, panel]` by the sums of the probabilities.

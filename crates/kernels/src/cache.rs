@@ -9,6 +9,7 @@ use crate::MAX_HEAD_DIM;
 use crate::arch::{InstructionSet, Kernel, Simd, dispatch};
 use crate::line::Aligned;
 use crate::threads::Threads;
+use crate::transpose::transpose;
 use crate::vector::softmax;
 
 /// The numbers that a cache is kept in.
@@ -18,6 +19,8 @@ pub enum CachePrecision {
     F32,
     /// 16 bits, half precision: what is read from it is computed with in f32.
     F16,
+    /// Bytes, scaled by dimension over all positions, which come at once: see [`KeyValues::fill`].
+    Int8,
 }
 
 /// The keys and values of one layer for one sequence.
@@ -29,6 +32,8 @@ pub struct KeyValues {
     len: usize,
     keys: Numbers,
     values: Numbers,
+    key_scales: Vec<f32>, // [n_head, head_dim]: what a step of a dimension is worth; 1 but for bytes
+    value_scales: Vec<f32>, // [n_head, head_dim]
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +59,7 @@ impl Shape {
 enum Numbers {
     F32(Aligned),
     F16(Aligned),
+    Int8(Aligned),
 }
 
 impl Numbers {
@@ -61,6 +67,7 @@ impl Numbers {
         match precision {
             CachePrecision::F32 => Self::F32(Aligned::zeroed(len)),
             CachePrecision::F16 => Self::F16(Aligned::zeroed(len.div_ceil(2))),
+            CachePrecision::Int8 => Self::Int8(Aligned::zeroed(len.div_ceil(4))),
         }
     }
 
@@ -68,6 +75,7 @@ impl Numbers {
         match self {
             Self::F32(_) => CachePrecision::F32,
             Self::F16(_) => CachePrecision::F16,
+            Self::Int8(_) => CachePrecision::Int8,
         }
     }
 
@@ -76,6 +84,7 @@ impl Numbers {
         match (self, other) {
             (Self::F32(to), Self::F32(from)) => copy(from.numbers(), to.numbers_mut(), ranges),
             (Self::F16(to), Self::F16(from)) => copy(from.halves(), to.halves_mut(), ranges),
+            (Self::Int8(to), Self::Int8(from)) => copy(from.bytes(), to.bytes_mut(), ranges),
             _ => unreachable!("caches of one shape are kept in the same numbers"),
         }
     }
@@ -86,13 +95,14 @@ fn copy<N: Copy>(from: &[N], to: &mut [N], ranges: impl Iterator<Item = Range<us
 }
 
 /// A number of a cache: how it is written, and how a vector of them is read.
-trait Number: Copy + Send + Sync + 'static {
-    fn write(x: &[f32], out: &mut [Self]);
+trait Number: Copy + Default + Send + Sync + 'static {
+    /// Writes a row of a head. Bytes are steps of `1 / inverses[dimension]`; other numbers are as they are.
+    fn write(x: &[f32], inverses: &[f32], out: &mut [Self]);
     fn load<S: Simd>(simd: S, x: &[Self]) -> S::F32;
 }
 
 impl Number for f32 {
-    fn write(x: &[f32], out: &mut [f32]) {
+    fn write(x: &[f32], _: &[f32], out: &mut [f32]) {
         out.copy_from_slice(x);
     }
 
@@ -103,13 +113,44 @@ impl Number for f32 {
 }
 
 impl Number for u16 {
-    fn write(x: &[f32], out: &mut [u16]) {
+    fn write(x: &[f32], _: &[f32], out: &mut [u16]) {
         bytemuck::cast_slice_mut::<u16, half::f16>(out).convert_from_f32_slice(x);
     }
 
     #[inline(always)]
     fn load<S: Simd>(simd: S, x: &[u16]) -> S::F32 {
         simd.load_f16(x)
+    }
+}
+
+impl Number for i8 {
+    fn write(x: &[f32], inverses: &[f32], out: &mut [i8]) {
+        dispatch(ToSteps { x, inverses, out });
+    }
+
+    #[inline(always)]
+    fn load<S: Simd>(simd: S, x: &[i8]) -> S::F32 {
+        simd.load_steps(x)
+    }
+}
+
+/// Numbers as signed bytes, rounded.
+struct ToSteps<'a> {
+    x: &'a [f32],
+    inverses: &'a [f32],
+    out: &'a mut [i8],
+}
+
+impl Kernel for ToSteps<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        // Adding this rounds to a whole number, which then stands in the lowest bits.
+        const WHOLE: f32 = 12_582_912.0;
+        for ((out, x), inverse) in self.out.iter_mut().zip(self.x).zip(self.inverses) {
+            *out = ((x * inverse + WHOLE).to_bits() as u8).cast_signed();
+        }
     }
 }
 
@@ -130,10 +171,12 @@ impl KeyValues {
     /// If a head is wider than [`MAX_HEAD_DIM`].
     pub fn new(n_head: usize, head_dim: usize, capacity: usize, precision: CachePrecision) -> Self {
         assert!(head_dim <= MAX_HEAD_DIM, "a head of {head_dim} is wider than {MAX_HEAD_DIM}");
-        let panel = InstructionSet::detect().tile_columns();
+        let panel = InstructionSet::detect().tile().columns;
         let shape = Shape { n_head, head_dim, capacity, panel };
         let keys = Numbers::zeroed(n_head * shape.keys_len(), precision);
-        Self { shape, len: 0, keys, values: Numbers::zeroed(n_head * shape.values_len(), precision) }
+        let values = Numbers::zeroed(n_head * shape.values_len(), precision);
+        let [key_scales, value_scales] = [(); 2].map(|()| vec![1.0; n_head * head_dim]);
+        Self { shape, len: 0, keys, values, key_scales, value_scales }
     }
 
     /// The number of positions held.
@@ -154,23 +197,43 @@ impl KeyValues {
     /// Adds positions: rows `[n, 2 * n_head * head_dim]` that hold a key and then a value each.
     ///
     /// # Panics
-    /// If there is no room, or the rows are not whole.
+    /// If there is no room, the rows are not whole, or the cache is of bytes and holds something: how much a byte
+    /// is worth is settled by all positions together.
     pub fn extend(&mut self, threads: &Threads, rows: &[f32]) {
         let Shape { n_head, head_dim, capacity, .. } = self.shape;
         let n_state = n_head * head_dim;
         assert!(rows.len().is_multiple_of(2 * n_state), "the rows are not of keys and values");
         let n = rows.len() / (2 * n_state);
         assert!(self.len + n <= capacity, "{} positions are more than the room for {capacity}", self.len + n);
+        let first = self.len;
+        self.len += n;
+        if self.keys.precision() == CachePrecision::Int8 {
+            assert!(first == 0, "a cache of bytes takes all positions at once");
+            dispatch(Scales { rows, keys: &mut self.key_scales, values: &mut self.value_scales });
+        }
+        let Self { shape, key_scales, value_scales, .. } = self;
+        let rows = Rows { first, rows, shape: *shape, key_scales, value_scales };
         match (&mut self.keys, &mut self.values) {
             (Numbers::F32(keys), Numbers::F32(values)) => {
-                extend(threads, self.shape, self.len, rows, keys.numbers_mut(), values.numbers_mut());
+                rows.write(threads, keys.numbers_mut(), values.numbers_mut());
             }
             (Numbers::F16(keys), Numbers::F16(values)) => {
-                extend(threads, self.shape, self.len, rows, keys.halves_mut(), values.halves_mut());
+                rows.write(threads, keys.halves_mut(), values.halves_mut());
+            }
+            (Numbers::Int8(keys), Numbers::Int8(values)) => {
+                rows.write(threads, keys.bytes_mut(), values.bytes_mut());
             }
             _ => unreachable!("keys and values are kept in the same numbers"),
         }
-        self.len += n;
+    }
+
+    /// Holds these positions, rows as for [`extend`](Self::extend), and no others.
+    ///
+    /// # Panics
+    /// As `extend`.
+    pub fn fill(&mut self, threads: &Threads, rows: &[f32]) {
+        self.truncate(0);
+        self.extend(threads, rows);
     }
 
     /// Becomes what `other` is, which holds the same in the first `n_same` positions: only later ones are copied.
@@ -194,6 +257,8 @@ impl KeyValues {
         let rows = n_same * panel..other.len * panel;
         let values = (0..n_head * values_len).step_by(capacity * panel);
         self.values.copy_from(&other.values, values.map(|at| at + rows.start..at + rows.end));
+        self.key_scales.copy_from_slice(&other.key_scales);
+        self.value_scales.copy_from_slice(&other.value_scales);
         self.len = other.len;
     }
 
@@ -211,13 +276,12 @@ impl KeyValues {
         assert!(head_idx < shape.n_head, "there is no head {head_idx}");
         assert_eq!(query.len(), shape.head_dim, "query is not [head_dim]");
         let at = head_idx * shape.keys_len();
+        let scales = &self.key_scales[head_idx * shape.head_dim..][..shape.head_dim];
+        let query = Query { shape, numbers: query, scales };
         SCRATCH.with_borrow_mut(|scratch| match &self.keys {
-            Numbers::F32(keys) => {
-                dispatch(Scores { shape, keys: &keys.numbers()[at..], query, scratch, out });
-            }
-            Numbers::F16(keys) => {
-                dispatch(Scores { shape, keys: &keys.halves()[at..], query, scratch, out });
-            }
+            Numbers::F32(keys) => dispatch(Scores { keys: &keys.numbers()[at..], query, scratch, out }),
+            Numbers::F16(keys) => dispatch(Scores { keys: &keys.halves()[at..], query, scratch, out }),
+            Numbers::Int8(keys) => dispatch(Scores { keys: &keys.bytes()[at..], query, scratch, out }),
         });
     }
 
@@ -233,62 +297,143 @@ impl KeyValues {
         assert!(head_idx < shape.n_head, "there is no head {head_idx}");
         assert!([query.len(), out.len()] == [shape.head_dim; 2], "query and out are not [head_dim]");
         let (keys_at, values_at) = (head_idx * shape.keys_len(), head_idx * shape.values_len());
+        let dims = head_idx * shape.head_dim..(head_idx + 1) * shape.head_dim;
+        let query = Query { shape, numbers: query, scales: &self.key_scales[dims.clone()] };
+        let scales = &self.value_scales[dims];
         SCRATCH.with_borrow_mut(|scratch| match (&self.keys, &self.values) {
             (Numbers::F32(keys), Numbers::F32(values)) => {
                 let (keys, values) = (&keys.numbers()[keys_at..], &values.numbers()[values_at..]);
-                dispatch(Attend { shape, len, keys, values, query, scratch, out });
+                dispatch(Attend { len, keys, values, query, scales, scratch, out });
             }
             (Numbers::F16(keys), Numbers::F16(values)) => {
                 let (keys, values) = (&keys.halves()[keys_at..], &values.halves()[values_at..]);
-                dispatch(Attend { shape, len, keys, values, query, scratch, out });
+                dispatch(Attend { len, keys, values, query, scales, scratch, out });
+            }
+            (Numbers::Int8(keys), Numbers::Int8(values)) => {
+                let (keys, values) = (&keys.bytes()[keys_at..], &values.bytes()[values_at..]);
+                dispatch(Attend { len, keys, values, query, scales, scratch, out });
             }
             _ => unreachable!("keys and values are kept in the same numbers"),
         });
     }
 }
 
-/// Writes rows of keys and values from position `first` on, one head a task.
-fn extend<N: Number + Default>(
-    threads: &Threads,
-    shape: Shape,
-    first: usize,
-    rows: &[f32],
-    keys: &mut [N],
-    values: &mut [N],
-) {
-    let Shape { n_head, head_dim, panel, .. } = shape;
-    let n_state = n_head * head_dim;
-    let keys = &mut keys[..n_head * shape.keys_len()];
-    threads.for_each_chunk(keys, shape.keys_len(), |head_idx, keys| {
-        let mut converted = [N::default(); MAX_HEAD_DIM];
-        let converted = &mut converted[..head_dim];
-        for (position, row) in (first..).zip(rows.chunks_exact(2 * n_state)) {
-            N::write(&row[head_idx * head_dim..][..head_dim], converted);
-            let column = &mut keys[position / panel * panel * head_dim + position % panel..];
-            column.iter_mut().step_by(panel).zip(&*converted).for_each(|(out, x)| *out = *x);
+/// What a step of each dimension is worth where bytes hold the keys and values of some rows.
+struct Scales<'a> {
+    rows: &'a [f32],       // [n, 2, n_head, head_dim]
+    keys: &'a mut [f32],   // [n_head, head_dim]
+    values: &'a mut [f32], // [n_head, head_dim]
+}
+
+impl Kernel for Scales<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        let Self { rows, keys, values } = self;
+        keys.fill(f32::MIN_POSITIVE);
+        values.fill(f32::MIN_POSITIVE);
+        for row in rows.chunks_exact(2 * keys.len()) {
+            let (key, value) = row.split_at(keys.len());
+            keys.iter_mut().zip(key).for_each(|(max, x)| *max = max.max(x.abs()));
+            values.iter_mut().zip(value).for_each(|(max, x)| *max = max.max(x.abs()));
         }
-    });
-    let values = &mut values[..n_head * shape.values_len()];
-    threads.for_each_chunk(values, shape.values_len(), |head_idx, values| {
-        for (position, row) in (first..).zip(rows.chunks_exact(2 * n_state)) {
-            let row = &row[n_state + head_idx * head_dim..][..head_dim];
-            for (values, row) in values.chunks_exact_mut(shape.capacity * panel).zip(row.chunks(panel)) {
-                N::write(row, &mut values[position * panel..][..row.len()]);
+        keys.iter_mut().chain(values).for_each(|scale| *scale /= 127.0);
+    }
+}
+
+/// Rows of keys and values on their way into a cache.
+struct Rows<'a> {
+    first: usize,    // position
+    rows: &'a [f32], // [n, 2, n_head, head_dim]
+    shape: Shape,
+    key_scales: &'a [f32],
+    value_scales: &'a [f32],
+}
+
+impl Rows<'_> {
+    /// Positions below which it is not worth the while of other threads.
+    const FEW: usize = 8;
+
+    /// Writes the rows, one head a task.
+    fn write<N: Number>(&self, threads: &Threads, keys: &mut [N], values: &mut [N]) {
+        let shape = self.shape;
+        let n_state = shape.n_head * shape.head_dim;
+        let keys = &mut keys[..shape.n_head * shape.keys_len()];
+        let values = &mut values[..shape.n_head * shape.values_len()];
+        if self.rows.len() < Self::FEW * 2 * n_state {
+            let keys = keys.chunks_exact_mut(shape.keys_len());
+            for (head_idx, (keys, values)) in
+                keys.zip(values.chunks_exact_mut(shape.values_len())).enumerate()
+            {
+                self.write_keys(head_idx, keys);
+                self.write_values(head_idx, values);
+            }
+            return;
+        }
+        threads.for_each_chunk(keys, shape.keys_len(), |head_idx, keys| self.write_keys(head_idx, keys));
+        threads.for_each_chunk(values, shape.values_len(), |head_idx, values| {
+            self.write_values(head_idx, values);
+        });
+    }
+
+    fn write_keys<N: Number>(&self, head_idx: usize, keys: &mut [N]) {
+        let Shape { n_head, head_dim, panel, .. } = self.shape;
+        let dims = head_idx * head_dim..(head_idx + 1) * head_dim;
+        let inverses: [f32; MAX_HEAD_DIM] = inverses(&self.key_scales[dims.clone()]);
+        let mut converted = [N::default(); MAX_PANEL * MAX_HEAD_DIM];
+        let mut rows = self.rows.chunks_exact(2 * n_head * head_dim);
+        let end = self.first + rows.len();
+        let mut position = self.first;
+        while position < end {
+            let in_panel = position % panel;
+            let n = (panel - in_panel).min(end - position);
+            for (row, converted) in rows.by_ref().take(n).zip(converted.chunks_exact_mut(head_dim)) {
+                N::write(&row[dims.clone()], &inverses, converted);
+            }
+            let columns = &mut keys[position / panel * panel * head_dim + in_panel..];
+            transpose(&converted, (n, head_dim), head_dim, columns, panel);
+            position += n;
+        }
+    }
+
+    fn write_values<N: Number>(&self, head_idx: usize, values: &mut [N]) {
+        let Shape { n_head, head_dim, panel, capacity } = self.shape;
+        let (n_state, dims) = (n_head * head_dim, head_idx * head_dim..(head_idx + 1) * head_dim);
+        let inverses: [f32; MAX_HEAD_DIM] = inverses(&self.value_scales[dims.clone()]);
+        for (position, row) in (self.first..).zip(self.rows.chunks_exact(2 * n_state)) {
+            let row = row[n_state..][dims.clone()].chunks(panel).zip(inverses.chunks(panel));
+            for (values, (row, inverses)) in values.chunks_exact_mut(capacity * panel).zip(row) {
+                N::write(row, inverses, &mut values[position * panel..][..row.len()]);
             }
         }
-    });
+    }
+}
+
+fn inverses(scales: &[f32]) -> [f32; MAX_HEAD_DIM] {
+    let mut inverses = [0.0; MAX_HEAD_DIM];
+    inverses.iter_mut().zip(scales).for_each(|(inverse, scale)| *inverse = 1.0 / scale);
+    inverses
 }
 
 thread_local! {
     static SCRATCH: RefCell<Aligned> = RefCell::default();
 }
 
-struct Attend<'a, N> {
+/// One head's query, and what a step of each dimension of its keys is worth.
+#[derive(Clone, Copy)]
+struct Query<'a> {
     shape: Shape,
+    numbers: &'a [f32], // [head_dim]
+    scales: &'a [f32],  // [head_dim]
+}
+
+struct Attend<'a, N> {
     len: usize,
-    keys: &'a [N],    // [panels of positions, head_dim, panel]
-    values: &'a [N],  // [panels of dimensions, capacity, panel]
-    query: &'a [f32], // [head_dim]
+    keys: &'a [N],   // [panels of positions, head_dim, panel]
+    values: &'a [N], // [panels of dimensions, capacity, panel]
+    query: Query<'a>,
+    scales: &'a [f32], // [head_dim], of the values
     scratch: &'a mut Aligned,
     out: &'a mut [f32], // [head_dim]
 }
@@ -298,21 +443,23 @@ impl<N: Number> Kernel for Attend<'_, N> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Shape { capacity, panel, .. } = self.shape;
-        let scores = scores(simd, self.shape, self.len, self.keys, self.query, self.scratch);
+        let Shape { capacity, panel, .. } = self.query.shape;
+        let scores = scores(simd, self.len, self.keys, self.query, self.scratch);
         softmax(scores);
         let mut sums = [0.0; MAX_PANEL];
-        for (out, values) in self.out.chunks_mut(panel).zip(self.values.chunks_exact(capacity * panel)) {
+        let outs = self.out.chunks_mut(panel).zip(self.scales.chunks(panel));
+        for ((out, scales), values) in outs.zip(self.values.chunks_exact(capacity * panel)) {
             weighted_sum(simd, scores, values, &mut sums[..panel]);
-            out.copy_from_slice(&sums[..out.len()]);
+            for ((out, sum), scale) in out.iter_mut().zip(&sums).zip(scales) {
+                *out = sum * scale;
+            }
         }
     }
 }
 
 struct Scores<'a, N> {
-    shape: Shape,
-    keys: &'a [N],    // [panels of positions, head_dim, panel]
-    query: &'a [f32], // [head_dim]
+    keys: &'a [N], // [panels of positions, head_dim, panel]
+    query: Query<'a>,
     scratch: &'a mut Aligned,
     out: &'a mut [f32], // [len]
 }
@@ -322,7 +469,7 @@ impl<N: Number> Kernel for Scores<'_, N> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let scores = scores(simd, self.shape, self.out.len(), self.keys, self.query, self.scratch);
+        let scores = scores(simd, self.out.len(), self.keys, self.query, self.scratch);
         self.out.copy_from_slice(scores);
     }
 }
@@ -331,20 +478,19 @@ impl<N: Number> Kernel for Scores<'_, N> {
 #[inline(always)]
 fn scores<'a, S: Simd, N: Number>(
     simd: S,
-    shape: Shape,
     len: usize,
     keys: &[N],
-    query: &[f32],
+    query: Query<'_>,
     scratch: &'a mut Aligned,
 ) -> &'a mut [f32] {
-    let Shape { head_dim, panel, .. } = shape;
+    let Shape { head_dim, panel, .. } = query.shape;
     let n_panels = len.div_ceil(panel);
     scratch.at_least(n_panels * panel + head_dim);
     let (scores, rest) = scratch.numbers_mut().split_at_mut(n_panels * panel);
     let scaled = &mut rest[..head_dim];
     let scale = 1.0 / (head_dim as f32).sqrt();
-    for (out, x) in scaled.iter_mut().zip(query) {
-        *out = x * scale;
+    for ((out, x), key_scale) in scaled.iter_mut().zip(query.numbers).zip(query.scales) {
+        *out = x * scale * key_scale;
     }
     for (scores, keys) in scores.chunks_exact_mut(panel).zip(keys.chunks_exact(head_dim * panel)) {
         weighted_sum(simd, scaled, keys, scores);

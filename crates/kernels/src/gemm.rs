@@ -11,15 +11,17 @@ use std::ops::Range;
 
 use crate::arch::{self, Kernel, Product, Simd, run_on};
 use crate::threads::{Threads, TileMut};
-use crate::vector::gelu_vector;
+use crate::vector::{gelu_rough, gelu_vector};
 use rows::{PackedRows, RowScale};
 
 pub use weights::{Precision, Weights};
 
 /// Rows that a task packs at once, in register tiles: with 2048 inputs they take half of a second-level cache.
 const TILES_PER_TASK: usize = 5;
+/// An upper bound of `TILE_COLUMNS`.
+const MAX_COLUMNS: usize = 32;
 /// An upper bound of `TILE_ROWS * TILE_COLUMNS`.
-const MAX_TILE: usize = 12 * 32;
+const MAX_TILE: usize = 32 * MAX_COLUMNS;
 
 /// What happens to a product before it is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,12 +56,33 @@ impl<'a> Input<'a> {
     }
 }
 
-/// A linear layer: weights and, if it has one, the bias `[n_out]`.
+/// A linear layer: packed weights and a bias.
 pub struct Linear {
+    weights: Weights,
+    bias: Vec<f32>, // up to a whole panel, with zeros behind
+}
+
+impl Linear {
+    /// A layer that adds `bias`, `[n_out]`, to every row of its result.
+    ///
+    /// # Panics
+    /// If the bias has another length.
+    pub fn new(weights: Weights, mut bias: Vec<f32>) -> Self {
+        assert_eq!(bias.len(), weights.n_out(), "the bias is not [n_out]");
+        bias.resize(weights.n_out().next_multiple_of(weights.tile().columns), 0.0);
+        Self { weights, bias }
+    }
+
+    /// A layer that adds nothing.
+    pub fn without_bias(weights: Weights) -> Self {
+        let bias = vec![0.0; weights.n_out()];
+        Self::new(weights, bias)
+    }
+
     /// The packed matrix.
-    pub weights: Weights,
-    /// Added to every row of the result.
-    pub bias: Option<Vec<f32>>,
+    pub fn weights(&self) -> &Weights {
+        &self.weights
+    }
 }
 
 /// Computes a linear layer for all rows of the input: `out` is `[n_rows, n_out]`, row-major.
@@ -67,27 +90,26 @@ pub struct Linear {
 /// # Panics
 /// If a shape does not fit.
 pub fn linear(threads: &Threads, input: Input<'_>, layer: &Linear, epilogue: Epilogue, out: &mut [f32]) {
-    let Linear { weights, bias } = layer;
+    let weights = &layer.weights;
     let Input { data, n_rows, stride } = input;
     let n_out = weights.n_out();
     assert_eq!(out.len(), n_rows * n_out, "out is not [n_rows, n_out]");
-    assert!(bias.as_ref().is_none_or(|b| b.len() == n_out), "the bias is not [n_out]");
     if n_rows == 0 {
         return;
     }
     assert!((n_rows - 1) * stride + weights.n_in() <= data.len(), "the input is shorter than its rows");
-    let (tile_rows, panel) = (weights.set().tile_rows(), weights.set().tile_columns());
-    let n_tiles = n_rows.div_ceil(tile_rows);
+    let tile = weights.tile();
+    let n_tiles = n_rows.div_ceil(tile.rows);
     let (rows, columns) = if n_tiles >= 4 * threads.count() {
         let n_tasks = n_tiles.div_ceil(TILES_PER_TASK).next_multiple_of(threads.count());
-        (n_tiles.div_ceil(n_tasks) * tile_rows, n_out)
+        (n_tiles.div_ceil(n_tasks) * tile.rows, n_out)
     } else {
-        let n_panels = n_out.div_ceil(panel);
-        (n_rows, n_panels.div_ceil(4 * threads.count()).max(1) * panel)
+        let n_panels = n_out.div_ceil(tile.columns);
+        (n_rows, n_panels.div_ceil(4 * threads.count()).max(1) * tile.columns)
     };
     threads.for_each_tile(out, n_out, rows, columns, |rows, columns, out| {
         PACKED_ROWS.with_borrow_mut(|packed| {
-            let finish = Finish { bias: bias.as_deref(), epilogue, columns, out };
+            let finish = Finish { bias: &layer.bias, epilogue, columns, out };
             run_on(weights.set(), Block { input, weights, rows, packed, finish });
         });
     });
@@ -109,7 +131,7 @@ struct Block<'a, 'out> {
 
 /// What becomes of the sums of a task.
 struct Finish<'a, 'out> {
-    bias: Option<&'a [f32]>,
+    bias: &'a [f32],
     epilogue: Epilogue,
     columns: Range<usize>, // starts at a panel
     out: TileMut<'out>,
@@ -130,71 +152,123 @@ impl Kernel for Block<'_, '_> {
 
 impl Block<'_, '_> {
     #[inline(always)]
-    fn multiply<S: Simd, P: Product>(self, simd: S) {
+    fn multiply<S: Simd, P: Factor>(self, simd: S) {
         let Self { input, weights, rows, packed, mut finish } = self;
-        packed.pack(simd, input, rows.clone(), weights.n_in(), weights.precision());
+        packed.pack(simd, input, rows.clone(), weights);
+        let stride = if S::IS_ROW_MAJOR { weights.n_words() } else { S::TILE_ROWS };
         let tile_len = weights.n_words() * S::TILE_ROWS;
-        let columns = &finish.columns;
-        let panels = columns.start / S::TILE_COLUMNS..columns.end.div_ceil(S::TILE_COLUMNS);
+        let panels = finish.columns.start / S::TILE_COLUMNS..finish.columns.end.div_ceil(S::TILE_COLUMNS);
         let mut sums = [0; MAX_TILE];
+        simd.prepare_tiles();
         for panel_idx in panels {
             let (panel, column) = (weights.panel(panel_idx), panel_idx * S::TILE_COLUMNS);
             for (idx, tile) in packed.tiles(tile_len).enumerate() {
                 let first = idx * S::TILE_ROWS;
                 let n_rows = S::TILE_ROWS.min(rows.len() - first);
-                simd.tile::<P>(n_rows, tile, S::TILE_ROWS, panel, &mut sums, false);
-                for (idx, sums) in (first..first + n_rows).zip(sums.chunks_exact_mut(S::TILE_COLUMNS)) {
-                    if weights.precision() == Precision::Int8 {
-                        let (scales, totals) = weights.scales();
-                        scale(simd, sums, packed.scales[idx], &scales[column..], &totals[column..]);
-                    }
-                    finish.store(simd, rows.start + idx, column, bytemuck::cast_slice_mut(sums));
+                simd.tile::<P>(n_rows, tile, stride, panel, &mut sums, false);
+                for (idx, sums) in (first..first + n_rows).zip(sums.chunks_exact(S::TILE_COLUMNS)) {
+                    let products = Products { sums, row: packed.scale(idx), weights, column };
+                    finish.store::<S, P>(simd, rows.start + idx, &products);
                 }
             }
         }
     }
 }
 
-/// Turns sums of products of bytes into the numbers that they stand for, in place.
-///
-/// With `x = offset + scale * byte` and `w = weight_scale * step`, the sum of `x * w` is
-/// `weight_scale * (scale * sum of byte * step + offset * sum of steps)`.
-#[inline(always)]
-fn scale<S: Simd>(simd: S, sums: &mut [u32], row: RowScale, weight_scales: &[f32], totals: &[f32]) {
-    let (row_scale, offset) = (simd.splat(row.scale), simd.splat(row.offset));
-    for (v, sums) in sums.chunks_exact_mut(S::LANES).enumerate() {
-        let at = v * S::LANES;
-        let sum = simd.mul(simd.to_f32(simd.load_words(sums)), row_scale);
-        let sum = simd.mul_add(simd.load(&totals[at..]), offset, sum);
-        simd.store(simd.mul(sum, simd.load(&weight_scales[at..])), bytemuck::cast_slice_mut(sums));
+/// One row of a tile, as the products left it.
+struct Products<'a> {
+    sums: &'a [u32], // [TILE_COLUMNS]
+    row: RowScale,
+    weights: &'a Weights,
+    column: usize, // of the first
+}
+
+/// The factors of a linear layer: how the numbers that their sums stand for are found, and how exact a GELU must be.
+trait Factor: Product {
+    /// The vector of numbers at `at` in a row of a tile, with the bias.
+    fn numbers<S: Simd>(simd: S, products: &Products<'_>, at: usize, bias: S::F32) -> S::F32;
+    /// GELU as exact as the factors are.
+    fn gelu<S: Simd>(simd: S, x: S::F32) -> S::F32;
+}
+
+impl Factor for arch::F32 {
+    #[inline(always)]
+    fn numbers<S: Simd>(simd: S, products: &Products<'_>, at: usize, bias: S::F32) -> S::F32 {
+        simd.add(simd.as_f32(simd.load_words(&products.sums[at..])), bias)
+    }
+
+    #[inline(always)]
+    fn gelu<S: Simd>(simd: S, x: S::F32) -> S::F32 {
+        gelu_vector(simd, x)
+    }
+}
+
+impl Factor for arch::Bf16 {
+    #[inline(always)]
+    fn numbers<S: Simd>(simd: S, products: &Products<'_>, at: usize, bias: S::F32) -> S::F32 {
+        arch::F32::numbers(simd, products, at, bias)
+    }
+
+    #[inline(always)]
+    fn gelu<S: Simd>(simd: S, x: S::F32) -> S::F32 {
+        gelu_rough(simd, x)
+    }
+}
+
+impl Factor for arch::Bytes {
+    /// With `x = offset + scale * byte` and `w = weight_scale * step`, the sum of `x * w` is
+    /// `weight_scale * scale * sum of byte * step + offset * sum of w`.
+    #[inline(always)]
+    fn numbers<S: Simd>(simd: S, products: &Products<'_>, at: usize, bias: S::F32) -> S::F32 {
+        let Products { sums, row, weights, column } = products;
+        let (scales, totals) = weights.scales();
+        let scale = simd.mul(simd.load(&scales[column + at..]), simd.splat(row.scale));
+        let rest = simd.mul_add(simd.load(&totals[column + at..]), simd.splat(row.offset), bias);
+        simd.mul_add(simd.to_f32(simd.load_words(&sums[at..])), scale, rest)
+    }
+
+    #[inline(always)]
+    fn gelu<S: Simd>(simd: S, x: S::F32) -> S::F32 {
+        gelu_rough(simd, x)
     }
 }
 
 impl Finish<'_, '_> {
-    /// Finishes one row of a tile, `[TILE_COLUMNS]`, and writes as much of it as the layer has outputs.
+    /// Finishes one row of a tile and writes as much of it as the layer has outputs.
     #[inline(always)]
-    fn store<S: Simd>(&mut self, simd: S, row: usize, column: usize, sums: &mut [f32]) {
+    fn store<S: Simd, P: Factor>(&mut self, simd: S, row: usize, products: &Products<'_>) {
+        let column = products.column;
         let n = S::TILE_COLUMNS.min(self.columns.end - column);
-        if let Some(bias) = self.bias {
-            for (sum, bias) in sums.iter_mut().zip(&bias[column..column + n]) {
-                *sum += bias;
-            }
-        }
+        let bias = &self.bias[column..column + S::TILE_COLUMNS];
         let out = &mut self.out.row(row)[column - self.columns.start..][..n];
-        match self.epilogue {
-            Epilogue::Store => out.copy_from_slice(&sums[..n]),
-            Epilogue::Add => {
-                for (out, sum) in out.iter_mut().zip(sums) {
-                    *out += *sum;
-                }
-            }
-            Epilogue::Gelu => {
-                for sums in sums.chunks_exact_mut(S::LANES) {
-                    simd.store(gelu_vector(simd, simd.load(sums)), sums);
-                }
-                out.copy_from_slice(&sums[..n]);
-            }
+        if n == S::TILE_COLUMNS {
+            return finish_row::<S, P>(simd, self.epilogue, products, bias, out);
         }
+        let mut padded = [0.0; MAX_COLUMNS];
+        padded[..n].copy_from_slice(out);
+        finish_row::<S, P>(simd, self.epilogue, products, bias, &mut padded[..S::TILE_COLUMNS]);
+        out.copy_from_slice(&padded[..n]);
+    }
+}
+
+/// Bias, scale and epilogue for one row of a tile, `[TILE_COLUMNS]`.
+#[inline(always)]
+fn finish_row<S: Simd, P: Factor>(
+    simd: S,
+    epilogue: Epilogue,
+    products: &Products<'_>,
+    bias: &[f32],
+    out: &mut [f32],
+) {
+    for (v, out) in out.chunks_exact_mut(S::LANES).enumerate() {
+        let at = v * S::LANES;
+        let x = P::numbers(simd, products, at, simd.load(&bias[at..]));
+        let x = match epilogue {
+            Epilogue::Store => x,
+            Epilogue::Gelu => P::gelu(simd, x),
+            Epilogue::Add => simd.add(simd.load(out), x),
+        };
+        simd.store(x, out);
     }
 }
 

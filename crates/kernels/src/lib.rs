@@ -12,6 +12,7 @@ mod cache;
 mod gemm;
 mod line;
 mod threads;
+mod transpose;
 mod vector;
 
 pub use arch::InstructionSet;

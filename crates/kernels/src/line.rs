@@ -54,4 +54,14 @@ impl Aligned {
     pub(crate) fn halves_mut(&mut self) -> &mut [u16] {
         bytemuck::cast_slice_mut(&mut self.lines)
     }
+
+    /// The words as four bytes each.
+    pub(crate) fn bytes(&self) -> &[i8] {
+        bytemuck::cast_slice(&self.lines)
+    }
+
+    /// The words as four bytes each.
+    pub(crate) fn bytes_mut(&mut self) -> &mut [i8] {
+        bytemuck::cast_slice_mut(&mut self.lines)
+    }
 }

@@ -94,7 +94,7 @@ fn linear_layers_and_convolutions_equal_the_reference() {
     for name in ["1x64x64", "3x33x17", "37x70x51", "16x128x48"] {
         let [(_, x), (shape, w), (_, b), (_, y)] =
             ["x", "w", "b", "y"].map(|part| golden.get(&format!("linear_{name}_{part}")));
-        let layer = Linear { weights: Weights::pack(&w, shape[0], shape[1], Precision::F32), bias: Some(b) };
+        let layer = Linear::new(Weights::pack(&w, shape[0], shape[1], Precision::F32), b);
         let mut out = vec![0.0; y.len()];
         linear(&threads, Input::matrix(&x, shape[1]), &layer, Epilogue::Store, &mut out);
         assert_close(name, &out, &y, 2e-5);
@@ -110,7 +110,7 @@ fn linear_layers_and_convolutions_equal_the_reference() {
         .map(|i| (i / (3 * channels), i / channels % 3, i % channels))
         .map(|(out, tap, c)| w[(out * channels + c) * 3 + tap])
         .collect();
-    let layer = Linear { weights: Weights::pack(&taps, n_out, 3 * channels, Precision::F32), bias: Some(b) };
+    let layer = Linear::new(Weights::pack(&taps, n_out, 3 * channels, Precision::F32), b);
     for stride in [1, 2] {
         let n_rows = n.div_ceil(stride);
         let mut out = vec![0.0; n_rows * n_out];

@@ -7,7 +7,7 @@ use boswell_kernels::{
 };
 
 use crate::layer::{self, LayerNorm, Mlp};
-use crate::{AudioFeatures, Checkpoint, Dims, Error};
+use crate::{Checkpoint, Dims, Error};
 
 /// One hypothesis being decoded: the caches of its tokens so far, over those of its window.
 ///
@@ -73,9 +73,29 @@ pub struct Scratch {
     len: Vec<usize>,   // [n_tokens]: the positions that a token sees, itself included
 }
 
+/// What [`Decoder::start`] works in, used again for every window.
+#[derive(Default)]
+pub(crate) struct StartScratch {
+    key_value: Vec<f32>, // [n_ctx, 2 * n_state]
+    /// Caches of windows that are done, to be filled again.
+    spare: Vec<Vec<KeyValues>>,
+}
+
+impl StartScratch {
+    /// Windows whose memory is kept: as many as are decoded together, mostly.
+    const MAX_SPARE: usize = 16;
+
+    /// Takes the memory of a row that is of no more use, if no other row shares its window.
+    pub(crate) fn reclaim(&mut self, row: Row) {
+        if self.spare.len() < Self::MAX_SPARE {
+            self.spare.extend(Arc::try_unwrap(row.cross_kv));
+        }
+    }
+}
+
 pub(crate) struct Decoder {
     dims: Dims,
-    cache: CachePrecision,
+    precision: Precision,
     tokens: Linear,      // [n_vocab, n_state]: the embedding, and the last layer
     positions: Vec<f32>, // [n_text_ctx, n_state]
     blocks: Vec<Block>,
@@ -102,11 +122,8 @@ impl Decoder {
         let block = |idx| Block::load(checkpoint, &format!("decoder.blocks.{idx}"), n_state, precision);
         Ok(Self {
             dims,
-            cache: match precision {
-                Precision::F32 => CachePrecision::F32,
-                Precision::Bf16 | Precision::Int8 => CachePrecision::F16,
-            },
-            tokens: Linear { weights: Weights::pack(&tokens, dims.n_vocab, n_state, precision), bias: None },
+            precision,
+            tokens: Linear::without_bias(Weights::pack(&tokens, dims.n_vocab, n_state, precision)),
             positions: checkpoint
                 .tensor("decoder.positional_embedding", &[dims.n_text_ctx, n_state])?
                 .to_f32()?,
@@ -116,20 +133,44 @@ impl Decoder {
     }
 
     /// A row without tokens over a window: computes the window's keys and values for cross-attention.
-    pub(crate) fn start(&self, threads: &Threads, features: &AudioFeatures) -> Row {
+    ///
+    /// - `features`: `[n_ctx, n_state]`
+    pub(crate) fn start(&self, threads: &Threads, features: &[f32], scratch: &mut StartScratch) -> Row {
         let Dims { n_text_state: n_state, n_text_head: n_head, n_text_ctx, .. } = self.dims;
-        let n_ctx = features.rows.len() / n_state;
-        let mut key_value = vec![0.0; n_ctx * 2 * n_state];
-        let cross_kv = self.blocks.iter().map(|block| {
-            let input = Input::matrix(&features.rows, n_state);
-            linear(threads, input, &block.cross_key_value, Epilogue::Store, &mut key_value);
-            let mut cache = KeyValues::new(n_head, n_state / n_head, n_ctx, self.cache);
-            cache.extend(threads, &key_value);
-            cache
+        let n_ctx = features.len() / n_state;
+        let StartScratch { key_value, spare } = scratch;
+        key_value.resize(n_ctx * 2 * n_state, 0.0);
+        let mut cross_kv = spare.pop().unwrap_or_else(|| {
+            let empty = || KeyValues::new(n_head, n_state / n_head, n_ctx, self.cross_precision());
+            self.blocks.iter().map(|_| empty()).collect()
         });
-        let cross_kv = Arc::new(cross_kv.collect());
-        let empty = || KeyValues::new(n_head, n_state / n_head, n_text_ctx, self.cache);
-        Row { self_kv: self.blocks.iter().map(|_| empty()).collect(), cross_kv }
+        for (block, cross_kv) in self.blocks.iter().zip(&mut cross_kv) {
+            linear(
+                threads,
+                Input::matrix(features, n_state),
+                &block.cross_key_value,
+                Epilogue::Store,
+                key_value,
+            );
+            cross_kv.fill(threads, key_value);
+        }
+        let empty = || KeyValues::new(n_head, n_state / n_head, n_text_ctx, self.self_precision());
+        Row { self_kv: self.blocks.iter().map(|_| empty()).collect(), cross_kv: Arc::new(cross_kv) }
+    }
+
+    fn self_precision(&self) -> CachePrecision {
+        match self.precision {
+            Precision::F32 => CachePrecision::F32,
+            Precision::Bf16 | Precision::Int8 => CachePrecision::F16,
+        }
+    }
+
+    /// Cross-attention is most of what a batch reads, and all of a window's positions are there at once.
+    fn cross_precision(&self) -> CachePrecision {
+        match self.precision {
+            Precision::Int8 => CachePrecision::Int8,
+            _ => self.self_precision(),
+        }
     }
 
     /// Feeds every row its tokens and computes the logits that the steps ask for, and the scores of heads to watch.
@@ -164,7 +205,7 @@ impl Decoder {
             for (position, token) in (n_before..).zip(step.tokens) {
                 assert!((*token as usize) < n_vocab, "token {token} is not in the vocabulary of {n_vocab}");
                 let row = rows.next().expect("there is a row for every token");
-                self.tokens.weights.row(*token as usize, row);
+                self.tokens.weights().row(*token as usize, row);
                 add(row, &self.positions[position * n_state..][..n_state]);
                 scratch.owner.push(step_idx);
                 scratch.len.push(position + 1);

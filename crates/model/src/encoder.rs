@@ -31,8 +31,11 @@ struct Block {
     mlp: Mlp,
 }
 
-/// What a block computes with.
-struct Scratch {
+/// What the encoder computes with, used again for every window.
+pub(crate) struct Scratch {
+    frames: Vec<f32>, // [2 * n_ctx + 2, n_mels]: zeros at both ends
+    inner: Vec<f32>,  // [2 * n_ctx + 2, n_state]: zeros at both ends
+    x: Vec<f32>,      // [n_ctx, n_state]: the residual stream
     normed: Vec<f32>, // [n_ctx, n_state]
     qkv: Vec<f32>,    // [n_ctx, 3 * n_state]
     hidden: Vec<f32>, // [n_ctx, 4 * n_state]
@@ -57,55 +60,58 @@ impl Encoder {
         })
     }
 
-    /// Encodes a window. `on_stage` sees the residual stream `[n_ctx, n_state]` after the convolutions (0) and after
-    /// each block (1, 2, …).
-    ///
-    /// # Panics
-    /// If `mel` is not `[n_mels, 2 * n_audio_ctx]`.
-    pub(crate) fn run(
-        &self,
-        threads: &Threads,
-        mel: &[f32],
-        mut on_stage: impl FnMut(usize, &[f32]),
-    ) -> AudioFeatures {
-        let Dims { n_audio_ctx: n_ctx, n_audio_state: n_state, n_audio_head: n_head, .. } = self.dims;
-        let mut x = self.embed(threads, mel);
-        on_stage(0, &x);
-        let mut scratch = Scratch {
+    /// The memory that [`run`](Self::run) works in.
+    pub(crate) fn scratch(&self) -> Scratch {
+        let Dims { n_mels, n_audio_ctx: n_ctx, n_audio_state: n_state, n_audio_head: n_head, .. } = self.dims;
+        Scratch {
+            frames: vec![0.0; (2 * n_ctx + 2) * n_mels],
+            inner: vec![0.0; (2 * n_ctx + 2) * n_state],
+            x: vec![0.0; n_ctx * n_state],
             normed: vec![0.0; n_ctx * n_state],
             qkv: vec![0.0; n_ctx * 3 * n_state],
             hidden: vec![0.0; n_ctx * 4 * n_state],
             attention: Attention::new(n_ctx, n_head, n_state / n_head, self.precision != Precision::F32),
-        };
-        for (idx, block) in self.blocks.iter().enumerate() {
-            block.run(threads, &mut x, n_state, &mut scratch);
-            on_stage(idx + 1, &x);
         }
-        let mut rows = scratch.normed;
-        self.ln_post.run(threads, &x, &mut rows);
-        AudioFeatures { n_state, rows }
     }
 
-    /// The two convolutions and the positions: `[n_ctx, n_state]`.
-    fn embed(&self, threads: &Threads, mel: &[f32]) -> Vec<f32> {
+    /// Encodes a window; returns the audio features, `[n_ctx, n_state]`. `on_stage` sees the residual stream
+    /// `[n_ctx, n_state]` after the convolutions (0) and after each block (1, 2, …).
+    ///
+    /// # Panics
+    /// If `mel` is not `[n_mels, 2 * n_audio_ctx]`.
+    pub(crate) fn run<'a>(
+        &self,
+        threads: &Threads,
+        mel: &[f32],
+        scratch: &'a mut Scratch,
+        mut on_stage: impl FnMut(usize, &[f32]),
+    ) -> &'a [f32] {
+        self.embed(threads, mel, scratch);
+        on_stage(0, &scratch.x);
+        for (idx, block) in self.blocks.iter().enumerate() {
+            block.run(threads, self.dims.n_audio_state, scratch);
+            on_stage(idx + 1, &scratch.x);
+        }
+        self.ln_post.run(threads, &scratch.x, &mut scratch.normed);
+        &scratch.normed
+    }
+
+    /// The two convolutions and the positions.
+    fn embed(&self, threads: &Threads, mel: &[f32], scratch: &mut Scratch) {
         let Dims { n_mels, n_audio_ctx: n_ctx, n_audio_state: n_state, .. } = self.dims;
+        let Scratch { frames, inner, x, .. } = scratch;
         let n_frames = 2 * n_ctx;
         assert_eq!(mel.len(), n_mels * n_frames, "mel is not [{n_mels}, {n_frames}]");
         // Frames one after the other, with one of zeros at both ends: a kernel of 3 frames is then a row.
-        let mut frames = vec![0.0; (n_frames + 2) * n_mels];
         for (band, mel) in mel.chunks_exact(n_frames).enumerate() {
             let column = frames[n_mels + band..].iter_mut().step_by(n_mels);
             column.zip(mel).for_each(|(out, x)| *out = *x);
         }
-        let mut hidden = vec![0.0; (n_frames + 2) * n_state];
-        let inner = &mut hidden[n_state..][..n_frames * n_state];
-        let input = Input { data: &frames, n_rows: n_frames, stride: n_mels };
-        linear(threads, input, &self.conv1, Epilogue::Gelu, inner);
-        let mut x = vec![0.0; n_ctx * n_state];
-        let input = Input { data: &hidden, n_rows: n_ctx, stride: 2 * n_state };
-        linear(threads, input, &self.conv2, Epilogue::Gelu, &mut x);
-        add(&mut x, &self.positions);
-        x
+        let input = Input { data: frames, n_rows: n_frames, stride: n_mels };
+        linear(threads, input, &self.conv1, Epilogue::Gelu, &mut inner[n_state..][..n_frames * n_state]);
+        let input = Input { data: inner, n_rows: n_ctx, stride: 2 * n_state };
+        linear(threads, input, &self.conv2, Epilogue::Gelu, x);
+        add(x, &self.positions);
     }
 }
 
@@ -124,8 +130,8 @@ impl Block {
         })
     }
 
-    fn run(&self, threads: &Threads, x: &mut [f32], n_state: usize, scratch: &mut Scratch) {
-        let Scratch { normed, qkv, hidden, attention } = scratch;
+    fn run(&self, threads: &Threads, n_state: usize, scratch: &mut Scratch) {
+        let Scratch { x, normed, qkv, hidden, attention, .. } = scratch;
         self.attn_ln.run(threads, x, normed);
         linear(threads, Input::matrix(normed, n_state), &self.qkv, Epilogue::Store, qkv);
         attention.run(threads, qkv, normed);
@@ -155,5 +161,5 @@ fn convolution(
             taps.iter().enumerate().for_each(|(tap, w)| row[tap * n_in + channel] = *w);
         }
     }
-    Ok(Linear { weights: Weights::pack(&rows, n_out, 3 * n_in, precision), bias: Some(bias) })
+    Ok(Linear::new(Weights::pack(&rows, n_out, 3 * n_in, precision), bias))
 }

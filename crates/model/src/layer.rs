@@ -59,10 +59,7 @@ pub(crate) fn joined(
             false => bias.resize(bias.len() + n_out, 0.0),
         }
     }
-    Ok(Linear {
-        weights: Weights::pack(&weights, names_with_bias.len() * n_out, n_in, precision),
-        bias: Some(bias),
-    })
+    Ok(Linear::new(Weights::pack(&weights, names_with_bias.len() * n_out, n_in, precision), bias))
 }
 
 /// The two layers between attention blocks: wider by four, GELU, and back.

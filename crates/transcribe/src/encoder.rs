@@ -58,7 +58,7 @@ impl<'a> Encoder<'a> {
 
     fn encode(&mut self) -> Row {
         let started = Instant::now();
-        let row = self.model.start(&self.model.encode(&self.mel));
+        let row = self.model.window(&self.mel);
         self.stages.encode += started.elapsed();
         self.stages.n_windows += 1;
         row

@@ -168,12 +168,14 @@ impl<'a> Lanes<'a> {
             self.source.encoder.stages.decode += started.elapsed();
             lane.found.segments.extend(found.segments);
             lane.found.dropped.extend(found.dropped);
-            // A row that is of no more use is dropped before the next window needs as much memory.
             lane.window = match lane.walk.request() {
                 Some(next) if (next.seek, next.n_frames) == (request.seek, request.n_frames) => {
                     Some(self.source.decode(next, row)?)
                 }
-                next => next.map(Window::Asked),
+                next => {
+                    self.source.encoder.model.reclaim(row);
+                    next.map(Window::Asked)
+                }
             };
         }
         Ok(is_any)

@@ -220,6 +220,13 @@ impl<const VNNI: bool> Simd for Avx2<VNNI> {
     }
 
     #[inline(always)]
+    fn load_steps(self, x: &[i8]) -> __m256 {
+        let x: &[i8; 8] = x.first_chunk().expect("a vector has 8 bytes");
+        // SAFETY: 8 bytes are read from a reference to 8 bytes.
+        unsafe { _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(x.as_ptr().cast()))) }
+    }
+
+    #[inline(always)]
     fn store_bf16(self, x: __m256, out: &mut [u16]) {
         let out: &mut [u16; 8] = out.first_chunk_mut().expect("a vector has 8 numbers");
         // SAFETY: see `splat`; 16 bytes are written to a reference to 16 bytes.

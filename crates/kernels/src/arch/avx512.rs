@@ -4,12 +4,12 @@
 use std::arch::x86_64::*;
 use std::mem::transmute;
 
-use super::{Kernel, Simd, tile};
+use super::{Kernel, Simd, amx, tile};
 
-/// Proof that the CPU has AVX-512 F, VL, BW, DQ and FMA, and VNNI and BF16 where the parameters say so: only the
+/// Proof that the CPU has AVX-512 F, VL, BW, DQ and FMA, and VNNI, BF16 and AMX where the parameters say so: only the
 /// `run` functions make one.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Avx512<const VNNI: bool, const BF16: bool>(());
+pub(super) struct Avx512<const VNNI: bool, const BF16: bool, const AMX: bool>(());
 
 /// Whether this CPU has all that [`run`] is compiled for.
 pub(super) fn is_available() -> bool {
@@ -30,28 +30,41 @@ pub(super) fn is_bf16_available() -> bool {
     is_vnni_available() && is_x86_feature_detected!("avx512bf16")
 }
 
+/// Whether this CPU has all that [`run_amx`] is compiled for, and the system lets this process use AMX.
+pub(super) fn is_amx_available() -> bool {
+    is_bf16_available() && amx::is_available()
+}
+
 /// Runs an operation, compiled for AVX-512.
 #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,fma")]
 pub(super) fn run<K: Kernel>(kernel: K) -> K::Output {
-    kernel.run(Avx512::<false, false>(()))
+    kernel.run(Avx512::<false, false, false>(()))
 }
 
 /// Runs an operation, compiled for AVX-512 with VNNI.
 #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,fma,avx512vnni")]
 pub(super) fn run_vnni<K: Kernel>(kernel: K) -> K::Output {
-    kernel.run(Avx512::<true, false>(()))
+    kernel.run(Avx512::<true, false, false>(()))
 }
 
 /// Runs an operation, compiled for AVX-512 with VNNI and BF16.
 #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,fma,avx512vnni,avx512bf16")]
 pub(super) fn run_bf16<K: Kernel>(kernel: K) -> K::Output {
-    kernel.run(Avx512::<true, true>(()))
+    kernel.run(Avx512::<true, true, false>(()))
 }
 
-impl<const VNNI: bool, const BF16: bool> Simd for Avx512<VNNI, BF16> {
+/// Runs an operation, compiled for AVX-512 with VNNI and BF16, with AMX for its tiles.
+#[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,fma,avx512vnni,avx512bf16")]
+pub(super) fn run_amx<K: Kernel>(kernel: K) -> K::Output {
+    kernel.run(Avx512::<true, true, true>(()))
+}
+
+impl<const VNNI: bool, const BF16: bool, const AMX: bool> Simd for Avx512<VNNI, BF16, AMX> {
     const LANES: usize = 16;
-    const TILE_ROWS: usize = 12;
+    const TILE_ROWS: usize = if AMX { amx::ROWS } else { 12 };
     const TILE_COLUMNS: usize = 32;
+    const TILE_STEPS: usize = if AMX { amx::STEPS } else { 1 };
+    const IS_ROW_MAJOR: bool = AMX;
     type F32 = __m512;
     type Words = __m512i;
 
@@ -130,6 +143,18 @@ impl<const VNNI: bool, const BF16: bool> Simd for Avx512<VNNI, BF16> {
             let exponent = _mm512_add_epi32(_mm512_cvtps_epi32(x), _mm512_set1_epi32(127));
             _mm512_castsi512_ps(_mm512_slli_epi32::<23>(exponent))
         }
+    }
+
+    #[inline(always)]
+    fn fraction(self, x: __m512) -> __m512 {
+        // SAFETY: see `splat`.
+        unsafe { _mm512_reduce_ps::<{ _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC }>(x) }
+    }
+
+    #[inline(always)]
+    fn scale_exp2(self, x: __m512, exponent: __m512) -> __m512 {
+        // SAFETY: see `splat`.
+        unsafe { _mm512_scalef_ps(x, exponent) }
     }
 
     #[inline(always)]
@@ -214,8 +239,16 @@ impl<const VNNI: bool, const BF16: bool> Simd for Avx512<VNNI, BF16> {
 
     #[inline(always)]
     fn join_bf16(self, x: __m512, y: __m512) -> __m512i {
-        // SAFETY: see `splat`.
+        // SAFETY: see `splat`; BF16 is there if the parameter says so. `__m512bh` is 32 bf16, as `__m512i` holds them.
         unsafe {
+            if BF16 {
+                let order = _mm512_set_epi16(
+                    31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6, 21, 5, 20, 4,
+                    19, 3, 18, 2, 17, 1, 16, 0,
+                );
+                let joined = transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(y, x));
+                return _mm512_permutexvar_epi16(order, joined);
+            }
             let half = _mm512_set1_epi32(0x8000);
             let x = _mm512_add_epi32(_mm512_castps_si512(x), half);
             let y = _mm512_add_epi32(_mm512_castps_si512(y), half);
@@ -232,10 +265,22 @@ impl<const VNNI: bool, const BF16: bool> Simd for Avx512<VNNI, BF16> {
     }
 
     #[inline(always)]
+    fn load_steps(self, x: &[i8]) -> __m512 {
+        let x: &[i8; 16] = x.first_chunk().expect("a vector has 16 bytes");
+        // SAFETY: 16 bytes are read from a reference to 16 bytes.
+        unsafe { _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(x.as_ptr().cast()))) }
+    }
+
+    #[inline(always)]
     fn store_bf16(self, x: __m512, out: &mut [u16]) {
         let out: &mut [u16; 16] = out.first_chunk_mut().expect("a vector has 16 numbers");
-        // SAFETY: see `splat`; 32 bytes are written to a reference to 32 bytes.
+        // SAFETY: see `splat`; 32 bytes are written to a reference to 32 bytes. BF16 is there if the parameter says so,
+        // and `__m256bh` is 16 bf16, as `__m256i` holds them.
         unsafe {
+            if BF16 {
+                let halves = transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(x));
+                return _mm256_storeu_si256(out.as_mut_ptr().cast(), halves);
+            }
             let bits = _mm512_castps_si512(x);
             let last = _mm512_and_si512(_mm512_srli_epi32::<16>(bits), _mm512_set1_epi32(1));
             let rounded = _mm512_add_epi32(bits, _mm512_add_epi32(last, _mm512_set1_epi32(0x7fff)));
@@ -256,5 +301,12 @@ impl<const VNNI: bool, const BF16: bool> Simd for Avx512<VNNI, BF16> {
         }
     }
 
-    tile!(2 vectors, [1 2 3 4 5 6 7 8 9 10 11 12] rows);
+    #[inline(always)]
+    fn prepare_tiles(self) {
+        if AMX {
+            amx::configure();
+        }
+    }
+
+    tile!(2 vectors, [1 2 3 4 5 6 7 8 9 10 11 12] rows, AMX by amx);
 }

@@ -195,6 +195,12 @@ impl Simd for Neon {
     }
 
     #[inline(always)]
+    fn load_steps(self, x: &[i8]) -> float32x4_t {
+        let x: &[i8; 4] = x.first_chunk().expect("a vector has 4 bytes");
+        self.load(&x.map(f32::from))
+    }
+
+    #[inline(always)]
     fn store_bf16(self, x: float32x4_t, out: &mut [u16]) {
         let out: &mut [u16; 4] = out.first_chunk_mut().expect("a vector has 4 numbers");
         // SAFETY: see `splat`; 8 bytes are written to a reference to 8 bytes.

@@ -143,6 +143,12 @@ impl Simd for Scalar {
     }
 
     #[inline(always)]
+    fn load_steps(self, x: &[i8]) -> Self::F32 {
+        let x: &[i8; LANES] = x.first_chunk().expect("a vector has four bytes");
+        x.map(f32::from)
+    }
+
+    #[inline(always)]
     fn store_bf16(self, x: Self::F32, out: &mut [u16]) {
         let out: &mut [u16; LANES] = out.first_chunk_mut().expect("a vector has four numbers");
         *out = x.map(|x| half::bf16::from_f32(x).to_bits());

@@ -95,6 +95,37 @@ fn scores_are_the_products_of_query_and_keys() {
 }
 
 #[test]
+fn a_cache_of_bytes_gives_nearly_what_one_of_f32_gives() {
+    let threads = Threads::new(2);
+    for (n_head, head_dim, n) in [(1, 8, 1), (3, 20, 45), (2, 64, 70)] {
+        let n_state = n_head * head_dim;
+        // Dimensions differ in size, as they do in real keys.
+        let mut rows = numbers(n * 2 * n_state, 1);
+        rows.chunks_mut(2 * n_state)
+            .for_each(|row| row.iter_mut().enumerate().for_each(|(i, x)| *x *= (1 + i % 7) as f32));
+        let query = numbers(n_state, 2);
+        let [exact, bytes] = [CachePrecision::F32, CachePrecision::Int8].map(|precision| {
+            let mut cache = KeyValues::new(n_head, head_dim, 70, precision);
+            cache.fill(&threads, &vec![9.0; 2 * n_state]);
+            cache.fill(&threads, &rows);
+            let (mut out, mut scores) = (vec![0.0; n_state], vec![0.0; n]);
+            attend(&cache, n, &query, &mut out);
+            cache.scores(n_head - 1, &query[..head_dim], &mut scores);
+            (out, scores)
+        });
+        assert_close("attention", &bytes.0, &exact.0, 0.05);
+        assert_close("scores", &bytes.1, &exact.1, 0.05);
+    }
+}
+
+#[test]
+#[should_panic(expected = "takes all positions at once")]
+fn a_cache_of_bytes_cannot_grow() {
+    let mut cache = KeyValues::new(1, 4, 2, CachePrecision::Int8);
+    (0..2).for_each(|_| cache.extend(&Threads::new(1), &[0.0; 8]));
+}
+
+#[test]
 #[should_panic(expected = "3 positions are more than the room for 2")]
 fn a_full_cache_takes_no_more() {
     let mut cache = KeyValues::new(1, 4, 2, CachePrecision::F32);

@@ -2,11 +2,11 @@
 
 use std::ops::Range;
 
-use super::Input;
+use super::{Input, Precision, Weights};
 use crate::arch::Simd;
-use crate::gemm::Precision;
 use crate::line::Aligned;
-use crate::vector::{fold, fold_max, for_each_vector};
+use crate::transpose::transpose;
+use crate::vector::for_each_vector;
 
 /// What one row of bytes stands for: `x = offset + scale * byte`.
 #[derive(Clone, Copy, Debug, Default)]
@@ -15,14 +15,14 @@ pub(super) struct RowScale {
     pub(super) offset: f32,
 }
 
-/// Rows of an input in register tiles, `[tiles, n_words, TILE_ROWS]`, and the memory for it.
+/// Rows of an input in register tiles, `[tiles, n_words, TILE_ROWS]` or, as the instruction set wants it,
+/// `[tiles, TILE_ROWS, n_words]`, and the memory for it.
 #[derive(Default)]
 pub(super) struct PackedRows {
     words: Aligned,
     len: usize,
-    row: Aligned, // one row, before it is spread over its tile
-    /// For bytes, one for each row.
-    pub(super) scales: Vec<RowScale>,
+    tile_rows: Aligned,    // the rows of one tile, before they are its columns
+    scales: Vec<RowScale>, // for bytes, one for each row
 }
 
 impl PackedRows {
@@ -32,46 +32,69 @@ impl PackedRows {
         self.words.words()[..self.len].chunks_exact(tile_len)
     }
 
-    /// Packs some rows of the input.
+    /// What the row at `idx` stands for; of no meaning but for bytes.
     #[inline(always)]
-    pub(super) fn pack<S: Simd>(
-        &mut self,
-        simd: S,
-        input: Input<'_>,
-        rows: Range<usize>,
-        n_in: usize,
-        precision: Precision,
-    ) {
-        let n_words = n_in.div_ceil(precision.per_word());
+    pub(super) fn scale(&self, idx: usize) -> RowScale {
+        self.scales.get(idx).copied().unwrap_or_default()
+    }
+
+    /// Packs some rows of the input, `n_words` each.
+    #[inline(always)]
+    pub(super) fn pack<S: Simd>(&mut self, simd: S, input: Input<'_>, rows: Range<usize>, weights: &Weights) {
+        let (n_words, precision) = (weights.n_words(), weights.precision());
         self.len = rows.len().div_ceil(S::TILE_ROWS) * n_words * S::TILE_ROWS;
         let words = self.words.at_least(self.len);
-        let row_words = self.row.at_least(n_words.next_multiple_of(S::LANES));
         self.scales.clear();
-        for (idx, row) in rows.enumerate() {
-            let x = &input.data[row * input.stride..][..n_in];
-            let column = &mut words[idx / S::TILE_ROWS * n_words * S::TILE_ROWS + idx % S::TILE_ROWS..];
-            let source: &[u32] = match precision {
-                Precision::F32 => bytemuck::cast_slice(x),
-                Precision::Bf16 => {
-                    let halves: &mut [u16] = bytemuck::cast_slice_mut(row_words);
-                    for_each_vector(
-                        simd,
-                        x,
-                        #[inline(always)]
-                        |at, x| simd.store_bf16(x, &mut halves[at..]),
-                    );
-                    row_words
-                }
-                Precision::Int8 => {
-                    self.scales.push(bytes_of_row(simd, x, bytemuck::cast_slice_mut(row_words)));
-                    row_words
-                }
-            };
-            for (out, word) in column.iter_mut().step_by(S::TILE_ROWS).zip(&source[..n_words]) {
-                *out = *word;
+        if S::IS_ROW_MAJOR {
+            for (row, words) in rows.zip(words.chunks_exact_mut(n_words)) {
+                let x = &input.data[row * input.stride..][..weights.n_in()];
+                self.scales.extend(words_of_row(simd, x, precision, words));
             }
+            return;
+        }
+        let row_len = n_words.next_multiple_of(S::LANES);
+        let tile_rows = self.tile_rows.at_least(S::TILE_ROWS * row_len);
+        for (first, tile) in
+            rows.clone().step_by(S::TILE_ROWS).zip(words.chunks_exact_mut(n_words * S::TILE_ROWS))
+        {
+            let rows = first..rows.end.min(first + S::TILE_ROWS);
+            for (row, words) in rows.clone().zip(tile_rows.chunks_exact_mut(row_len)) {
+                let x = &input.data[row * input.stride..][..weights.n_in()];
+                self.scales.extend(words_of_row(simd, x, precision, words));
+            }
+            transpose(tile_rows, (rows.len(), row_len), n_words, tile, S::TILE_ROWS);
         }
     }
+}
+
+/// Writes a row as words of numbers of some precision, with zeros behind them. Returns what bytes stand for.
+#[inline(always)]
+fn words_of_row<S: Simd>(simd: S, x: &[f32], precision: Precision, words: &mut [u32]) -> Option<RowScale> {
+    let scale = match precision {
+        Precision::F32 => {
+            let numbers: &mut [f32] = bytemuck::cast_slice_mut(words);
+            for_each_vector(
+                simd,
+                x,
+                #[inline(always)]
+                |at, x| simd.store(x, &mut numbers[at..]),
+            );
+            None
+        }
+        Precision::Bf16 => {
+            let halves: &mut [u16] = bytemuck::cast_slice_mut(words);
+            for_each_vector(
+                simd,
+                x,
+                #[inline(always)]
+                |at, x| simd.store_bf16(x, &mut halves[at..]),
+            );
+            None
+        }
+        Precision::Int8 => Some(bytes_of_row(simd, x, bytemuck::cast_slice_mut(words))),
+    };
+    words[x.len().next_multiple_of(S::LANES) / precision.per_word()..].fill(0);
+    scale
 }
 
 /// Writes a row as bytes, over the range of its numbers.
@@ -80,16 +103,15 @@ impl PackedRows {
 #[inline(always)]
 fn bytes_of_row<S: Simd>(simd: S, x: &[f32], bytes: &mut [u8]) -> RowScale {
     let zero = simd.splat(0.0);
-    let least = fold(
+    let (mut least, mut greatest) = (zero, zero);
+    for_each_vector(
         simd,
         x,
-        zero,
-        0.0,
         #[inline(always)]
-        |min, x| simd.min(min, x),
+        |_, x| (least, greatest) = (simd.min(least, x), simd.max(greatest, x)),
     );
     let least = -simd.max_lane(simd.sub(zero, least));
-    let scale = ((fold_max(simd, x).max(0.0) - least) / 255.0).max(f32::MIN_POSITIVE);
+    let scale = ((simd.max_lane(greatest) - least) / 255.0).max(f32::MIN_POSITIVE);
     let zero_byte = (-least / scale).round_ties_even();
     let (inverse, start) = (simd.splat(1.0 / scale), simd.splat(zero_byte));
     for_each_vector(

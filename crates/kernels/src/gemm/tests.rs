@@ -25,8 +25,11 @@ fn check(
     let threads = Threads::new(n_threads);
     let (x, w, b) = (numbers(n_rows * n_in, 1), numbers(n_out * n_in, 2), numbers(n_out, 3));
     let input = Input::matrix(&x, n_in);
-    let layer = Linear { weights: Weights::pack_for(set, &w, n_out, n_in, precision), bias: Some(b) };
-    let expected = plain(input, &w, n_in, layer.bias.as_deref());
+    let layer = Linear::new(
+        Weights::pack_for(set.for_words_of(precision.per_word()), &w, n_out, n_in, precision),
+        b.clone(),
+    );
+    let expected = plain(input, &w, n_in, Some(&b));
     let before = numbers(n_rows * n_out, 4);
     for epilogue in [Epilogue::Store, Epilogue::Add, Epilogue::Gelu] {
         let mut out = before.clone();
@@ -76,7 +79,7 @@ fn bytes_are_exact_where_the_numbers_are_whole_steps() {
     let input = Input::matrix(&x, n_in);
     let expected: Vec<f32> = plain(input, &w, n_in, None).iter().map(|x| *x as f32).collect();
     for set in InstructionSet::available() {
-        let layer = Linear { weights: Weights::pack_for(set, &w, n_out, n_in, Precision::Int8), bias: None };
+        let layer = Linear::without_bias(Weights::pack_for(set, &w, n_out, n_in, Precision::Int8));
         let mut out = vec![0.0; n_rows * n_out];
         linear(&Threads::new(2), input, &layer, Epilogue::Store, &mut out);
         for (found, expected) in out.iter().zip(&expected) {
@@ -94,7 +97,7 @@ fn overlapping_rows_are_a_convolution() {
     let x = numbers((2 * n_rows + 1) * channels, 1);
     let w = numbers(n_out * 3 * channels, 2);
     let input = Input { data: &x, n_rows, stride: 2 * channels };
-    let layer = Linear { weights: Weights::pack(&w, n_out, 3 * channels, Precision::F32), bias: None };
+    let layer = Linear::without_bias(Weights::pack(&w, n_out, 3 * channels, Precision::F32));
     let mut out = vec![0.0; n_rows * n_out];
     linear(&Threads::new(1), input, &layer, Epilogue::Store, &mut out);
     let expected: Vec<f32> = plain(input, &w, 3 * channels, None).iter().map(|x| *x as f32).collect();
@@ -109,7 +112,8 @@ fn rows_are_read_back_as_they_were_packed() {
         for (precision, tolerance) in
             [(Precision::F32, 0.0), (Precision::Bf16, 1.0 / 256.0), (Precision::Int8, 1.0 / 250.0)]
         {
-            let weights = Weights::pack_for(set, &w, n_out, n_in, precision);
+            let weights =
+                Weights::pack_for(set.for_words_of(precision.per_word()), &w, n_out, n_in, precision);
             for (idx, row) in w.chunks(n_in).enumerate() {
                 let mut out = vec![0.0; n_in];
                 weights.row(idx, &mut out);
@@ -122,7 +126,7 @@ fn rows_are_read_back_as_they_were_packed() {
 #[test]
 #[should_panic(expected = "shorter than its rows")]
 fn an_input_that_ends_too_early_is_a_panic() {
-    let layer = Linear { weights: Weights::pack(&[1.0; 4], 1, 4, Precision::F32), bias: None };
+    let layer = Linear::without_bias(Weights::pack(&[1.0; 4], 1, 4, Precision::F32));
     let input = Input { data: &[1.0; 7], n_rows: 2, stride: 4 };
     linear(&Threads::new(1), input, &layer, Epilogue::Store, &mut [0.0; 2]);
 }

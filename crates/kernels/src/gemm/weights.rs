@@ -4,7 +4,7 @@ use std::fmt;
 
 use half::bf16;
 
-use crate::arch::{Bf16, Bytes, F32, InstructionSet, Product};
+use crate::arch::{Bf16, Bytes, F32, InstructionSet, Product, Tile};
 use crate::line::Aligned;
 
 /// The numbers that weights are kept in and that products are computed in.
@@ -48,10 +48,12 @@ pub struct Weights {
     n_in: usize,
     set: InstructionSet,
     precision: Precision,
-    panels: Aligned, // [n_out.div_ceil(panel), n_in.div_ceil(per word), panel], zeros beyond both ends
+    tile: Tile,
+    n_words: usize,  // of one output: n_in.div_ceil(per word), up to whole steps of the tile
+    panels: Aligned, // [n_out.div_ceil(panel), n_words, panel], zeros beyond both ends
     /// For bytes: what one step of each output's weights is worth, up to a whole panel.
     scales: Vec<f32>,
-    /// For bytes: the sum of each output's weights, in steps, up to a whole panel.
+    /// For bytes: the sum of each output's weights, up to a whole panel.
     sums: Vec<f32>,
 }
 
@@ -61,7 +63,8 @@ impl Weights {
     /// # Panics
     /// If `weights` has another length.
     pub fn pack(weights: &[f32], n_out: usize, n_in: usize, precision: Precision) -> Self {
-        Self::pack_for(InstructionSet::detect(), weights, n_out, n_in, precision)
+        let set = InstructionSet::detect().for_words_of(precision.per_word());
+        Self::pack_for(set, weights, n_out, n_in, precision)
     }
 
     pub(super) fn pack_for(
@@ -72,13 +75,15 @@ impl Weights {
         precision: Precision,
     ) -> Self {
         assert_eq!(weights.len(), n_out * n_in, "the weights are not [n_out, n_in]");
-        let (panel, n_words) = (set.tile_columns(), n_in.div_ceil(precision.per_word()));
+        let tile = set.tile();
+        let panel = tile.columns;
+        let n_words = n_in.div_ceil(precision.per_word()).next_multiple_of(tile.steps);
         let mut panels = Aligned::zeroed(n_out.div_ceil(panel) * n_words * panel);
         let (mut scales, mut sums) = (Vec::new(), Vec::new());
         let mut row_words = vec![0; n_words];
         for (idx, row) in weights.chunks_exact(n_in).enumerate() {
             match precision {
-                Precision::F32 => row_words.copy_from_slice(bytemuck::cast_slice(row)),
+                Precision::F32 => row_words[..n_in].copy_from_slice(bytemuck::cast_slice(row)),
                 Precision::Bf16 => {
                     let halves: &mut [u16] = bytemuck::cast_slice_mut(&mut row_words);
                     halves.iter_mut().zip(row).for_each(|(half, w)| *half = bf16::from_f32(*w).to_bits());
@@ -87,7 +92,7 @@ impl Weights {
                     let scale = row.iter().fold(f32::MIN_POSITIVE, |max, w| max.max(w.abs())) / 127.0;
                     let bytes: &mut [i8] = bytemuck::cast_slice_mut(&mut row_words);
                     bytes.iter_mut().zip(row).for_each(|(byte, w)| *byte = (w / scale).round() as i8);
-                    sums.push(bytes.iter().map(|byte| i32::from(*byte)).sum::<i32>() as f32);
+                    sums.push(bytes.iter().map(|byte| i32::from(*byte)).sum::<i32>() as f32 * scale);
                     scales.push(scale);
                 }
             }
@@ -98,7 +103,7 @@ impl Weights {
             scales.resize(n_out.next_multiple_of(panel), 0.0);
             sums.resize(n_out.next_multiple_of(panel), 0.0);
         }
-        Self { n_out, n_in, set, precision, panels, scales, sums }
+        Self { n_out, n_in, set, precision, tile, n_words, panels, scales, sums }
     }
 
     /// The number of outputs: rows of the matrix.
@@ -122,7 +127,7 @@ impl Weights {
     /// If there is no such row, or `out` is not as long as a row.
     pub fn row(&self, idx: usize, out: &mut [f32]) {
         assert!(idx < self.n_out && out.len() == self.n_in, "no such row, or out is not one row");
-        let panel = self.set.tile_columns();
+        let panel = self.tile.columns;
         let column = self.panel(idx / panel)[idx % panel..].iter().step_by(panel);
         for (out, word) in out.chunks_mut(self.precision.per_word()).zip(column) {
             let bytes = word.to_le_bytes();
@@ -144,17 +149,21 @@ impl Weights {
         self.set
     }
 
+    pub(super) fn tile(&self) -> Tile {
+        self.tile
+    }
+
     pub(super) fn n_words(&self) -> usize {
-        self.n_in.div_ceil(self.precision.per_word())
+        self.n_words
     }
 
     /// `[n_words, panel]`
     pub(super) fn panel(&self, idx: usize) -> &[u32] {
-        let len = self.n_words() * self.set.tile_columns();
+        let len = self.n_words * self.tile.columns;
         &self.panels.words()[idx * len..][..len]
     }
 
-    /// For bytes: what a step is worth, and the sum of the weights in steps, for each output.
+    /// For bytes: what a step of each output's weights is worth, and the sum of its weights.
     pub(super) fn scales(&self) -> (&[f32], &[f32]) {
         (&self.scales, &self.sums)
     }
