@@ -12,6 +12,7 @@ mod mapping;
 mod pointers;
 
 use std::fmt::Debug;
+use std::time::Duration;
 
 use bytemuck::bytes_of_mut;
 
@@ -63,6 +64,9 @@ pub trait Node: Debug + Send + Sync {
 
     /// Makes what the device wrote visible to the CPU in `bytes`, a part of a mapping.
     fn invalidate(&self, bytes: &mut [u8]);
+
+    /// The time of the clock by which waits end.
+    fn monotonic(&self) -> Duration;
 }
 
 /// Carries out `ioctl` on `node`, with an argument whose fields are no pointers, or zero ones.

@@ -10,17 +10,23 @@ pub struct LockOverflow {
     pub value: i32,
 }
 
-/// The 16 locks of a tile.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Locks {
-    values: [u8; 16],
+/// The locks of a tile: 16, and 64 of a memory tile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Locks<const N: usize = 16> {
+    values: [u8; N],
 }
 
-impl Locks {
+impl<const N: usize> Default for Locks<N> {
+    fn default() -> Self {
+        Self { values: [0; N] }
+    }
+}
+
+impl<const N: usize> Locks<N> {
     /// The value of a lock, 0 to 63.
     ///
     /// # Panics
-    /// If `id` is 16 or more; so in the other functions.
+    /// If there is no lock `id`; so in the other functions.
     pub fn value(&self, id: u8) -> i32 {
         i32::from(self.values[usize::from(id)])
     }
@@ -74,7 +80,7 @@ mod tests {
             (0, 0, true, 0),
         ];
         for (value, request, acquired, left) in cases {
-            let mut locks = Locks::default();
+            let mut locks = Locks::<16>::default();
             locks.set(5, value).unwrap();
             assert_eq!(locks.acquire(5, request), acquired, "{value}, {request}");
             assert_eq!(locks.value(5), left, "{value}, {request}");
@@ -83,7 +89,7 @@ mod tests {
 
     #[test]
     fn locks_stay_between_0_and_63() {
-        let mut locks = Locks::default();
+        let mut locks = Locks::<16>::default();
         assert_eq!(locks.release(3, 64), Err(LockOverflow { id: 3, value: 64 }));
         assert_eq!(locks.release(3, 63), Ok(()));
         assert_eq!(

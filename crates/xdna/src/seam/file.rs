@@ -5,10 +5,12 @@ use std::ffi::c_void;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::ptr::NonNull;
+use std::time::Duration;
 
 use rustix::fs::{Mode, OFlags};
 use rustix::ioctl::{IoctlOutput, Opcode};
 use rustix::mm::{MapFlags, ProtFlags};
+use rustix::time::ClockId;
 
 use super::{Errno, Mapping, Node, Request, rules_of};
 
@@ -57,6 +59,11 @@ impl Node for File {
 
     fn invalidate(&self, bytes: &mut [u8]) {
         flush_lines(bytes);
+    }
+
+    fn monotonic(&self) -> Duration {
+        let now = rustix::time::clock_gettime(ClockId::Monotonic);
+        Duration::new(now.tv_sec.unsigned_abs(), u32::try_from(now.tv_nsec).unwrap_or(0))
     }
 }
 

@@ -5,15 +5,21 @@ use memmap2::MmapMut;
 use super::Errno;
 
 /// Memory that is mapped into the process, and unmapped when it is dropped.
-#[derive(Debug)]
 pub struct Mapping {
     memory: Memory,
     /// Where the usable part begins in an anonymous map that is longer, for the sake of its alignment.
     start: usize,
     length: usize,
+    /// Dropped with the map: how a driver in software learns of it.
+    owner: Option<Box<dyn Send + Sync>>,
 }
 
-#[derive(Debug)]
+impl std::fmt::Debug for Mapping {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Mapping({:#x}, {} bytes)", self.address(), self.length)
+    }
+}
+
 enum Memory {
     Anonymous(MmapMut),
     #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
@@ -33,13 +39,20 @@ impl Mapping {
         let total = length.checked_add(align).ok_or(Errno::ENOMEM)?;
         let memory = MmapMut::map_anon(total).map_err(|_| Errno::ENOMEM)?;
         let start = memory.as_ptr().align_offset(align);
-        Ok(Self { memory: Memory::Anonymous(memory), start, length })
+        Ok(Self { memory: Memory::Anonymous(memory), start, length, owner: None })
+    }
+
+    /// The same map, which drops `owner` when it is dropped.
+    #[must_use]
+    pub fn with_owner(mut self, owner: Box<dyn Send + Sync>) -> Self {
+        self.owner = Some(owner);
+        self
     }
 
     #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
     pub(super) fn device(memory: super::file::Mapped) -> Self {
         let length = memory.bytes().len();
-        Self { memory: Memory::Device(memory), start: 0, length }
+        Self { memory: Memory::Device(memory), start: 0, length, owner: None }
     }
 
     /// Where it lies in the process.
