@@ -3,6 +3,8 @@
 pub(crate) mod normalise;
 mod npu;
 mod search;
+#[cfg(feature = "server")]
+mod serve;
 mod values;
 mod words;
 
@@ -14,6 +16,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use boswell_transcribe::SuppressTokens;
 pub(crate) use npu::{NpuArgs, NpuCommand};
 pub(crate) use search::SearchArgs;
+#[cfg(feature = "server")]
+pub(crate) use serve::ServeArgs;
 pub(crate) use values::Limit;
 pub(crate) use words::{GuardArgs, WordArgs};
 
@@ -73,6 +77,10 @@ pub(crate) enum Command {
     /// Write down what is said in recordings
     #[command(long_about = TRANSCRIBE_ABOUT, after_long_help = TRANSCRIBE_NOTES)]
     Transcribe(Box<TranscribeArgs>),
+    /// Answer over HTTP, as OpenAI's audio API does
+    #[cfg(feature = "server")]
+    #[command(long_about = serve::ABOUT)]
+    Serve(Box<ServeArgs>),
     /// List, fetch, inspect and remove models
     Models(ModelsArgs),
     /// Measure how fast a model is on this machine
@@ -260,7 +268,7 @@ pub(crate) enum FormatArg {
 }
 
 /// Which model, and how it is run.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Model")]
 pub(crate) struct ModelArgs {
     /// A model's name, or the path of a model file or folder

@@ -8,6 +8,8 @@ mod models;
 mod npu;
 mod pages;
 mod screen;
+#[cfg(feature = "server")]
+mod serve;
 mod transcribe;
 mod usage;
 
@@ -43,6 +45,8 @@ fn run(command: Command, screen: &Screen) -> Result<ExitCode> {
     match command {
         Command::Transcribe(args) => return transcribe::run(&args, screen),
         Command::Bench(args) => return bench::run(&args, screen),
+        #[cfg(feature = "server")]
+        Command::Serve(args) => return serve::run(&args, screen),
         Command::Models(args) => match args.command {
             ModelsCommand::List => models::list(screen)?,
             ModelsCommand::Pull { name, offline } => models::pull(&name, offline, screen)?,

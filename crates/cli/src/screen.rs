@@ -48,6 +48,8 @@ impl Screen {
         };
         let targets = Targets::new().with_default(others);
         let targets = targets.with_target("boswell", program).with_target("boswell_", libraries);
+        // The server speaks for the program.
+        let targets = targets.with_target("boswell_server", program);
         let layer = tracing_subscriber::fmt::layer()
             .with_ansi(
                 io::stderr().is_terminal()

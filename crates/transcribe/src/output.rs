@@ -28,7 +28,7 @@ pub enum Format {
     Lrc,
 }
 
-/// How subtitles are laid out. All but the last two need words with times in the transcript to have an effect.
+/// How subtitles are laid out. All but the last three need words with times in the transcript to have an effect.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct WriteOptions {
     /// Most characters in a line; lines are broken between words.
@@ -44,6 +44,8 @@ pub struct WriteOptions {
     /// Least seconds between two subtitles: the first ends earlier, if that leaves it half of its time. Without effect
     /// on subtitles that highlight words.
     pub min_gap_s: Option<f64>,
+    /// Write the hours of times in WebVTT even where they are 0, as OpenAI's API does.
+    pub always_hours: bool,
 }
 
 impl Format {

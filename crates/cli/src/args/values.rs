@@ -95,3 +95,19 @@ pub(super) fn seconds(text: &str) -> Result<f64, String> {
         _ => Err("expected seconds: a number, 0 or more".into()),
     }
 }
+
+/// A number of bytes: `100`, `64K`, `25M`, `2G`, by 1024.
+#[cfg(feature = "server")]
+pub(super) fn bytes(text: &str) -> Result<u64, String> {
+    let expected = || "expected bytes, such as 500M or 2G".to_owned();
+    let unit = text.chars().next_back().map(|unit| unit.to_ascii_uppercase());
+    let shift = match unit {
+        Some('K') => 10,
+        Some('M') => 20,
+        Some('G') => 30,
+        _ => 0,
+    };
+    let digits = if shift > 0 { &text[..text.len() - 1] } else { text };
+    let number: u64 = digits.trim().parse().map_err(|_| expected())?;
+    number.checked_mul(1 << shift).filter(|bytes| *bytes > 0).ok_or_else(expected)
+}

@@ -84,6 +84,7 @@ pub(super) fn write_options(args: &WordArgs) -> Result<WriteOptions> {
         highlight_words: args.highlight_words,
         max_chars_per_second: args.max_chars_per_second,
         min_gap_s: args.min_gap,
+        always_hours: false,
     })
 }
 

@@ -29,7 +29,7 @@ pub(super) fn write_vtt(
     out: &mut impl Write,
 ) -> io::Result<()> {
     writeln!(out, "WEBVTT\n")?;
-    shaped_cues(segments, options).iter().try_for_each(|cue| write_cue(cue, false, '.', out))
+    shaped_cues(segments, options).iter().try_for_each(|cue| write_cue(cue, options.always_hours, '.', out))
 }
 
 fn write_cue(cue: &Cue, always_hours: bool, decimal_marker: char, out: &mut impl Write) -> io::Result<()> {

@@ -1,0 +1,84 @@
+//! `boswell serve`: flags of the server.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::{Limit, ModelArgs, values};
+
+pub(super) const ABOUT: &str = "\
+Answer over HTTP, as OpenAI's audio API does.
+
+Programs that can talk to OpenAI find it at http://ADDRESS/v1. Without keys \
+everybody who reaches the address may use it; by default that is this machine \
+alone.";
+
+/// `boswell serve …`
+#[derive(Debug, Args)]
+pub(crate) struct ServeArgs {
+    /// Where to listen; 0.0.0.0:9000 is every network that this machine is in
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9000", help_heading = "Clients")]
+    pub(crate) listen: SocketAddr,
+
+    /// Let in who has this key; can be repeated
+    ///
+    /// KEY itself, or sha256: and its hash. Others see it on the command line:
+    /// BOSWELL_API_KEYS in the environment takes keys too, with commas between.
+    #[arg(long, value_name = "KEY", help_heading = "Clients")]
+    pub(crate) api_key: Vec<String>,
+
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
+
+    /// Serve this model too, from when somebody asks for it; can be repeated
+    #[arg(long, value_name = "NAME|PATH", help_heading = "Model")]
+    pub(crate) also_model: Vec<String>,
+
+    /// Give a model another name; can be repeated
+    ///
+    /// OpenAI's names, such as whisper-1, mean the first model unless told
+    /// otherwise.
+    #[arg(long, value_name = "NAME=MODEL", value_parser = alias, help_heading = "Model")]
+    pub(crate) alias: Vec<(String, String)>,
+
+    /// Unload a model that nobody has used for so long
+    #[arg(long, value_name = "SECONDS|none", default_value = "none", help_heading = "Model")]
+    pub(crate) model_ttl: Limit,
+
+    /// Decode so many windows of 30 s together
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=256),
+          help_heading = "Work")]
+    pub(crate) batch_size: u32,
+
+    /// Requests to work on or to keep waiting; further ones are answered 429
+    #[arg(long, value_name = "N", default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..),
+          help_heading = "Work")]
+    pub(crate) max_requests: u32,
+
+    /// Largest request
+    #[arg(long, value_name = "BYTES", default_value = "2G", value_parser = values::bytes, help_heading = "Work")]
+    pub(crate) max_upload: u64,
+
+    /// Longest recording
+    #[arg(long, value_name = "SECONDS", default_value = "86400", value_parser = values::seconds,
+          help_heading = "Work")]
+    pub(crate) max_audio: f64,
+
+    /// Give a request up after so long, or 2.5 times its recording's length
+    #[arg(long, value_name = "SECONDS", default_value = "600", value_parser = values::seconds,
+          help_heading = "Work")]
+    pub(crate) deadline: f64,
+
+    /// Keep recordings in this folder while they are worked on
+    #[arg(long, value_name = "DIR", help_heading = "Work")]
+    pub(crate) temp_dir: Option<PathBuf>,
+}
+
+/// NAME=MODEL
+fn alias(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, model)) if !name.is_empty() && !model.is_empty() => Ok((name.into(), model.into())),
+        _ => Err("expected NAME=MODEL".into()),
+    }
+}

@@ -1,0 +1,107 @@
+//! The routes.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use axum::extract::{DefaultBodyLimit, Path, Request, State as Shared};
+use axum::http::{Method, Uri, header};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use serde_json::{Value, json};
+use tower_http::catch_panic::CatchPanicLayer;
+
+use crate::audio;
+use crate::error::ApiError;
+use crate::models::Listed;
+use crate::observe::observe;
+use crate::state::State;
+use crate::{page, status};
+
+/// Where clients look for OpenAI's API.
+const PREFIXES: [&str; 4] = ["", "/v1", "/openai/v1", "/api/v1"];
+
+/// All routes of a server.
+pub(crate) fn router(state: Arc<State>) -> Router {
+    let mut guarded = Router::new();
+    for prefix in PREFIXES {
+        let path = |path: &str| format!("{prefix}{path}");
+        guarded = guarded
+            .route(&path("/audio/transcriptions"), post(audio::transcriptions))
+            .route(&path("/audio/translations"), post(audio::translations))
+            .route(&path("/models"), get(list_models))
+            .route(&path("/models/{*id}"), get(show_model));
+    }
+    let guarded = guarded
+        .route("/api/ps", get(status::loaded_models))
+        .route("/status", get(status::status))
+        .route_layer(from_fn_with_state(state.clone(), check_key));
+    // Whoever watches over the server has no key, and the page asks for one.
+    Router::new()
+        .route("/health", get(health))
+        .route("/ready", get(ready))
+        .route("/metrics", get(metrics))
+        .merge(page::routes())
+        .merge(guarded)
+        .method_not_allowed_fallback(no_method)
+        .fallback(no_route)
+        .layer(CatchPanicLayer::custom(|_: Box<dyn Any + Send>| ApiError::internal().into_response()))
+        .layer(from_fn_with_state(state.clone(), observe))
+        .layer(DefaultBodyLimit::disable()) // bodies are counted as they are read
+        .with_state(state)
+}
+
+async fn check_key(Shared(state): Shared<Arc<State>>, request: Request, next: Next) -> Response {
+    match state.settings.keys.check(request.headers()) {
+        Ok(()) => next.run(request).await,
+        Err(error) => error.into_response(),
+    }
+}
+
+async fn health() -> Json<Value> {
+    Json(json!({"status": "ok"}))
+}
+
+/// Whether requests are answered without delay.
+async fn ready(Shared(state): Shared<Arc<State>>) -> Result<Json<Value>, ApiError> {
+    if state.is_draining() {
+        return Err(ApiError::unavailable("The server is about to end.", 10));
+    }
+    if !state.models.is_loaded(state.models.first()) {
+        return Err(ApiError::unavailable("The model is not loaded.", 5));
+    }
+    Ok(Json(json!({"status": "ready"})))
+}
+
+async fn metrics(Shared(state): Shared<Arc<State>>) -> impl IntoResponse {
+    let loaded = state.models.loaded();
+    let loaded: Vec<_> = loaded.iter().map(|engine| (engine.name.clone(), engine.n_recordings())).collect();
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], state.metrics.text(&loaded))
+}
+
+async fn list_models(Shared(state): Shared<Arc<State>>) -> Json<Value> {
+    let models: Vec<Value> = state.models.list().iter().map(model).collect();
+    Json(json!({"object": "list", "data": models}))
+}
+
+async fn show_model(
+    Shared(state): Shared<Arc<State>>,
+    Path(id): Path<String>,
+) -> Result<Json<Value>, ApiError> {
+    let models = state.models.list();
+    let listed = models.iter().find(|listed| listed.id == id).ok_or_else(|| ApiError::no_model(&id))?;
+    Ok(Json(model(listed)))
+}
+
+fn model(Listed { id, created, owned_by }: &Listed) -> Value {
+    json!({"id": id, "object": "model", "created": created, "owned_by": owned_by})
+}
+
+async fn no_route(method: Method, uri: Uri) -> ApiError {
+    ApiError::no_route(method.as_str(), uri.path())
+}
+
+async fn no_method(method: Method, uri: Uri) -> ApiError {
+    ApiError::no_method(method.as_str(), uri.path())
+}

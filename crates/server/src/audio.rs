@@ -1,0 +1,56 @@
+//! `/v1/audio/transcriptions` and `/v1/audio/translations`.
+
+use std::sync::Arc;
+
+use axum::extract;
+use axum::extract::Request;
+use axum::response::Response;
+use boswell_model::Task;
+use boswell_transcribe::Urgency;
+
+use crate::error::ApiError;
+use crate::form::{Form, FormLimits};
+use crate::reply::reply;
+use crate::request::TranscriptionRequest;
+use crate::state::State;
+use crate::stream::stream;
+use crate::transcription::Transcription;
+
+/// Writes down what is said.
+pub(crate) async fn transcriptions(
+    extract::State(state): extract::State<Arc<State>>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    answer(state, request, Task::Transcribe).await
+}
+
+/// Writes down what is said, in English.
+pub(crate) async fn translations(
+    extract::State(state): extract::State<Arc<State>>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    answer(state, request, Task::Translate).await
+}
+
+async fn answer(state: Arc<State>, request: Request, task: Task) -> Result<Response, ApiError> {
+    let admission = state.admit()?;
+    let limits = FormLimits {
+        max_bytes: state.settings.max_upload_bytes,
+        idle: state.settings.idle_upload,
+        temp_dir: &state.settings.temp_dir,
+    };
+    let mut form = Form::read(request, "file", limits).await?;
+    let request = TranscriptionRequest::new(&mut form, task)?;
+    let upload = form.upload.ok_or_else(|| ApiError::missing("file"))?;
+    if upload.n_bytes == 0 {
+        return Err(ApiError::param("file", "The recording is empty."));
+    }
+    tracing::debug!(model = request.model, bytes = upload.n_bytes, format = ?request.format, "recording arrived");
+    let options = request.options.clone();
+    let transcription =
+        Transcription::begin(state.clone(), upload, &request.model, options, Urgency::Waiting).await?;
+    if request.stream {
+        return Ok(stream(transcription, request.format, admission));
+    }
+    Ok(reply(&request, &transcription.finish().await?))
+}

@@ -1,0 +1,244 @@
+//! What a client asks for: the parameters of OpenAI's audio API, checked.
+
+use boswell_model::{Task, language_code};
+use boswell_transcribe::Options;
+
+use crate::error::ApiError;
+use crate::form::Form;
+
+/// A transcription or translation as it was asked for.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct TranscriptionRequest {
+    /// What the client calls the model.
+    pub(crate) model: String,
+    pub(crate) options: Options,
+    pub(crate) format: ResponseFormat,
+    pub(crate) wants_segments: bool,
+    /// Send the text as it is found.
+    pub(crate) stream: bool,
+}
+
+/// How the transcript is to be answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ResponseFormat {
+    Json,
+    Text,
+    Srt,
+    Vtt,
+    VerboseJson,
+    DiarizedJson,
+}
+
+/// Parameters that are understood and change nothing: recordings are cut by what is heard anyway, and speakers are not
+/// told apart.
+const WITHOUT_EFFECT: [&str; 4] =
+    ["chunking_strategy", "known_speaker_names", "known_speaker_references", "user"];
+
+impl TranscriptionRequest {
+    /// Reads the parameters of a form.
+    ///
+    /// # Errors
+    /// Status 400 for the first that is missing or makes no sense.
+    pub(crate) fn new(form: &mut Form, task: Task) -> Result<Self, ApiError> {
+        let model = form.text("model").ok_or_else(|| ApiError::missing("model"))?;
+        let format = format(form.text("response_format"), task)?;
+        let granularities = granularities(form, format)?;
+        let is_any = |name: &str| granularities.iter().any(|granularity| granularity == name);
+        let request = Self {
+            model,
+            options: options(form, task, is_any("word"))?,
+            format,
+            wants_segments: granularities.is_empty() || is_any("segment"),
+            stream: truth(form, "stream")?.unwrap_or(false),
+        };
+        includes(form)?;
+        form.ignore(&WITHOUT_EFFECT);
+        let unknown = form.unknown();
+        if !unknown.is_empty() {
+            tracing::warn!(parameters = unknown.join(", "), "unknown parameters have no effect");
+        }
+        Ok(request)
+    }
+}
+
+fn options(form: &mut Form, task: Task, word_timestamps: bool) -> Result<Options, ApiError> {
+    let temperature = temperature(form)?;
+    let hotwords = [form.list("keywords"), form.list("hotwords")].concat().join(", ");
+    Ok(Options {
+        task,
+        language: language(form, task)?,
+        temperatures: match temperature {
+            0.0 => vec![0.0, 0.2, 0.4, 0.6, 0.8, 1.0],
+            fixed => vec![fixed],
+        },
+        best_of: 5,
+        initial_prompt: form.text("prompt"),
+        hotwords: Some(hotwords).filter(|words| !words.is_empty()),
+        word_timestamps,
+        drop_loops: true,
+        ..Options::default()
+    })
+}
+
+/// The code of the language spoken; `None`: to be detected.
+fn language(form: &mut Form, task: Task) -> Result<Option<String>, ApiError> {
+    let asked = form.text("language").map(|language| language.to_lowercase());
+    let allowed = form.list("languages");
+    // Of several languages that are allowed, the model finds the one that is spoken.
+    let asked = asked.or_else(|| if let [only] = &allowed[..] { Some(only.to_lowercase()) } else { None });
+    let Some(asked) = asked.filter(|language| !["auto", "none"].contains(&language.as_str())) else {
+        return Ok(None);
+    };
+    match language_code(&asked) {
+        // A translation's own parameters have none.
+        Some(code) => Ok(Some(code.to_owned())),
+        None if task == Task::Translate => Ok(None),
+        None => Err(ApiError::param(
+            "language",
+            format!("Invalid language '{asked}'. Language parameter must be specified in ISO-639-1 format."),
+        )),
+    }
+}
+
+fn temperature(form: &mut Form) -> Result<f32, ApiError> {
+    let Some(text) = form.text("temperature") else { return Ok(0.0) };
+    match text.parse::<f32>() {
+        Ok(temperature) if (0.0..=1.0).contains(&temperature) => Ok(temperature),
+        _ => Err(ApiError::param("temperature", format!("Invalid temperature '{text}': expected 0 to 1."))),
+    }
+}
+
+fn format(text: Option<String>, task: Task) -> Result<ResponseFormat, ApiError> {
+    let formats = [
+        ("json", ResponseFormat::Json),
+        ("text", ResponseFormat::Text),
+        ("srt", ResponseFormat::Srt),
+        ("verbose_json", ResponseFormat::VerboseJson),
+        ("vtt", ResponseFormat::Vtt),
+        ("diarized_json", ResponseFormat::DiarizedJson),
+    ];
+    let n_formats = if task == Task::Translate { formats.len() - 1 } else { formats.len() };
+    let formats = &formats[..n_formats];
+    let Some(text) = text else { return Ok(ResponseFormat::Json) };
+    formats.iter().find(|(name, _)| *name == text).map(|(_, format)| *format).ok_or_else(|| {
+        let names: Vec<String> = formats.iter().map(|(name, _)| format!("'{name}'")).collect();
+        let message = format!("Invalid response_format '{text}': expected one of {}.", names.join(", "));
+        ApiError::param("response_format", message)
+    })
+}
+
+fn granularities(form: &mut Form, format: ResponseFormat) -> Result<Vec<String>, ApiError> {
+    const NAME: &str = "timestamp_granularities";
+    let granularities = form.list(NAME);
+    if let Some(bad) = granularities.iter().find(|name| !["word", "segment"].contains(&name.as_str())) {
+        let message = format!("Invalid granularity '{bad}': expected 'word' or 'segment'.");
+        return Err(ApiError::param(NAME, message));
+    }
+    // Other formats have no place for words; clients that send the parameter all the same get what they asked for.
+    Ok(if format == ResponseFormat::VerboseJson { granularities } else { Vec::new() })
+}
+
+fn truth(form: &mut Form, name: &'static str) -> Result<Option<bool>, ApiError> {
+    let Some(text) = form.text(name) else { return Ok(None) };
+    match text.to_lowercase().as_str() {
+        "true" | "1" => Ok(Some(true)),
+        "false" | "0" => Ok(Some(false)),
+        _ => Err(ApiError::param(name, format!("Invalid value '{text}' of {name}: expected true or false."))),
+    }
+}
+
+fn includes(form: &mut Form) -> Result<(), ApiError> {
+    match form.list("include").into_iter().find(|name| name != "logprobs") {
+        Some(bad) => Err(ApiError::param("include", format!("Invalid value '{bad}': expected 'logprobs'."))),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(fields: &[(&str, &str)], task: Task) -> Result<TranscriptionRequest, ApiError> {
+        TranscriptionRequest::new(&mut Form::of_texts(fields), task)
+    }
+
+    fn transcription(fields: &[(&str, &str)]) -> TranscriptionRequest {
+        read(&[&[("model", "whisper-1")], fields].concat(), Task::Transcribe).unwrap()
+    }
+
+    #[test]
+    fn without_parameters_it_is_openai_s_default() {
+        let request = transcription(&[]);
+        assert_eq!(
+            (request.format, request.stream, request.wants_segments),
+            (ResponseFormat::Json, false, true)
+        );
+        assert_eq!(request.options.temperatures, [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]);
+        assert_eq!((request.options.language, request.options.word_timestamps), (None, false));
+    }
+
+    #[test]
+    fn lists_are_understood_however_they_are_spelled() {
+        let spellings: &[&[(&str, &str)]] = &[
+            &[("timestamp_granularities[]", "word"), ("timestamp_granularities[]", "segment")],
+            &[("timestamp_granularities", "word"), ("timestamp_granularities", "segment")],
+            &[("timestamp_granularities[0]", "word"), ("timestamp_granularities[1]", "segment")],
+            &[("timestamp_granularities", r#"["word", "segment"]"#)],
+            &[("timestamp_granularities[]", "segment, word")],
+        ];
+        for spelling in spellings {
+            let request = transcription(&[&[("response_format", "verbose_json")], *spelling].concat());
+            assert!(request.options.word_timestamps && request.wants_segments, "{spelling:?}");
+        }
+        let words =
+            transcription(&[("response_format", "verbose_json"), ("timestamp_granularities[]", "word")]);
+        assert!(words.options.word_timestamps && !words.wants_segments);
+        let unused = transcription(&[("timestamp_granularities", r#"["segment"]"#)]);
+        assert!(!unused.options.word_timestamps);
+    }
+
+    #[test]
+    fn languages_are_codes_names_or_to_be_found() {
+        let cases =
+            [("en", Some("en")), ("English", Some("en")), ("deu", Some("de")), ("auto", None), ("", None)];
+        for (asked, code) in cases {
+            assert_eq!(transcription(&[("language", asked)]).options.language.as_deref(), code, "{asked}");
+        }
+        assert_eq!(transcription(&[("languages[]", "fr")]).options.language.as_deref(), Some("fr"));
+        assert_eq!(transcription(&[("languages[]", "fr,de")]).options.language, None);
+    }
+
+    #[test]
+    fn words_to_expect_come_together() {
+        let request =
+            transcription(&[("keywords[]", "Boswell"), ("keywords[]", "Johnson"), ("prompt", " p ")]);
+        assert_eq!(request.options.hotwords.as_deref(), Some("Boswell, Johnson"));
+        assert_eq!(request.options.initial_prompt.as_deref(), Some("p"));
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_named() {
+        let cases = [
+            ("response_format", "xml"),
+            ("temperature", "2"),
+            ("temperature", "warm"),
+            ("language", "klingon"),
+            ("timestamp_granularities[]", "character"),
+            ("stream", "perhaps"),
+            ("include[]", "everything"),
+        ];
+        for (name, value) in cases {
+            let error = read(&[("model", "m"), (name, value)], Task::Transcribe).unwrap_err();
+            assert_eq!(error.status, 400, "{name}");
+            assert_eq!(error.body()["error"]["param"], name.trim_end_matches("[]"), "{value}");
+        }
+        assert_eq!(read(&[], Task::Transcribe).unwrap_err().body()["error"]["param"], "model");
+        assert!(read(&[("model", "m"), ("response_format", "diarized_json")], Task::Translate).is_err());
+    }
+
+    #[test]
+    fn what_nobody_knows_has_no_effect() {
+        let extra = [("chunking_strategy[type]", "server_vad"), ("made_up", "1"), ("temperature", "0.4")];
+        assert_eq!(transcription(&extra).options.temperatures, [0.4]);
+    }
+}

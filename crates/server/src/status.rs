@@ -1,0 +1,59 @@
+//! What runs where, and how fast: `/status` and `/api/ps`.
+
+use std::sync::Arc;
+use std::time::UNIX_EPOCH;
+
+use axum::Json;
+use axum::extract::State as Shared;
+use boswell_model::{InstructionSet, language_name};
+use serde_json::{Value, json};
+
+use crate::engine::Engine;
+use crate::metrics::resident_bytes;
+use crate::state::State;
+
+/// The devices, and for each model that is loaded what it has done on which of them.
+pub(crate) async fn status(Shared(state): Shared<Arc<State>>) -> Json<Value> {
+    let loaded = state.models.loaded();
+    let models: Vec<Value> = loaded.iter().map(|engine| model_status(&state, engine)).collect();
+    Json(json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "device": {"kind": "cpu", "name": format!("CPU, {}", InstructionSet::detect())},
+        "memory_bytes": resident_bytes(),
+        "requests": {"in_flight": state.metrics.in_flight.get(), "limit": state.settings.max_requests},
+        "models": models,
+    }))
+}
+
+/// The models that are loaded.
+pub(crate) async fn loaded_models(Shared(state): Shared<Arc<State>>) -> Json<Value> {
+    let loaded = state.models.loaded();
+    let models = loaded.iter().map(|engine| {
+        let since = engine.loaded_at.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        json!({
+            "id": engine.name,
+            "loaded_at": since,
+            "idle_s": engine.last_use().elapsed().as_secs(),
+            "recordings": engine.n_recordings(),
+        })
+    });
+    Json(json!({"models": models.collect::<Vec<_>>()}))
+}
+
+fn model_status(state: &State, engine: &Engine) -> Value {
+    let tokenizer = engine.model.tokenizer();
+    let languages = tokenizer.languages().map(|(code, _)| language_name(code).unwrap_or(code));
+    let languages: Vec<&str> =
+        if tokenizer.is_multilingual() { languages.collect() } else { vec!["english"] };
+    let done = state.metrics.done(&engine.name);
+    let stages =
+        done.work_s.map(|(stage, seconds)| (stage.to_owned(), json!({"device": "cpu", "seconds": seconds})));
+    json!({
+        "id": engine.name,
+        "languages": languages,
+        "recordings": engine.n_recordings(),
+        "audio_s": done.audio_s,
+        "real_time_factor": done.real_time_factor(),
+        "stages": Value::Object(stages.into_iter().collect()),
+    })
+}

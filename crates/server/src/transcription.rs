@@ -1,0 +1,199 @@
+//! A recording on its way through the server: read, turned into features, handed to the engine, answered.
+
+use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use boswell_audio::{AudioReader, Spectrogram};
+use boswell_transcribe::{Event, Options, Recording, Segment, Stages, Transcript, Urgency};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::engine::Engine;
+use crate::error::ApiError;
+use crate::form::Upload;
+use crate::metrics::Work;
+use crate::state::State;
+
+/// The shortest recording that anything can be said in.
+const MIN_AUDIO_S: f64 = 0.1;
+
+/// A recording that the engine has. Whoever drops it makes the engine let go of it within a step.
+pub(crate) struct Transcription {
+    found: mpsc::UnboundedReceiver<Found>,
+    end: oneshot::Receiver<End>,
+    state: Arc<State>,
+    engine: Arc<Engine>,
+    duration_s: f64,
+    read: Duration,
+    arrived: Instant,
+    deadline: Instant,
+    stop: StopOnDrop,
+}
+
+/// What is told while a recording is transcribed.
+#[derive(Debug)]
+pub(crate) enum Found {
+    Segment(Segment),
+    /// Seconds of the recording that are behind, and all.
+    Progress {
+        done_s: f64,
+        total_s: f64,
+    },
+}
+
+/// A transcription that came to its end.
+#[derive(Debug)]
+pub(crate) struct Done {
+    pub(crate) transcript: Transcript,
+    /// Length of the recording.
+    pub(crate) duration_s: f64,
+}
+
+/// Asks for an end when it is dropped.
+struct StopOnDrop {
+    flag: Arc<AtomicBool>,
+    state: Arc<State>,
+    is_done: bool,
+}
+
+impl Transcription {
+    /// Reads a recording and hands it to the engine of `model`.
+    ///
+    /// # Errors
+    /// If there is no such model, or the recording cannot be read, is too short or too long.
+    pub(crate) async fn begin(
+        state: Arc<State>,
+        upload: Upload,
+        model: &str,
+        options: Options,
+        urgency: Urgency,
+    ) -> Result<Self, ApiError> {
+        let arrived = Instant::now();
+        let engine = state.models.engine(model).await?;
+        let mut stop = StopOnDrop { flag: Arc::default(), state: state.clone(), is_done: false };
+        let permit = state.readers.clone().acquire_owned().await.map_err(|_| ApiError::internal())?;
+        let (n_mels, max_s, flag) =
+            (engine.model.dims().n_mels, state.settings.max_audio.as_secs_f64(), stop.flag.clone());
+        let reading = Instant::now();
+        let read = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            spectrogram(upload, n_mels, max_s, &flag)
+        });
+        let read = read.await.map_err(|_| ApiError::internal()).flatten();
+        stop.is_done = read.is_err();
+        let spectrogram = read?;
+        let duration_s = spectrogram.duration_s();
+        let (recording, found, end) = recording(spectrogram, options, urgency, stop.flag.clone());
+        engine.submit(recording);
+        let (read, deadline) = (reading.elapsed(), arrived + state.settings.deadline_of(duration_s));
+        Ok(Self { found, end, state, engine, duration_s, read, arrived, deadline, stop })
+    }
+
+    /// What is found next, as soon as it is; `None` after the last segment.
+    ///
+    /// # Errors
+    /// If the work takes too long.
+    pub(crate) async fn next(&mut self) -> Result<Option<Found>, ApiError> {
+        let found = tokio::time::timeout_at(self.deadline.into(), self.found.recv()).await;
+        found.map_err(|_| self.too_late())
+    }
+
+    /// Waits for the transcript. Segments that were not taken are in it too.
+    ///
+    /// # Errors
+    /// If the model cannot do what was asked, the engine broke, or the work took too long.
+    pub(crate) async fn finish(mut self) -> Result<Done, ApiError> {
+        let end = tokio::time::timeout_at(self.deadline.into(), &mut self.end).await;
+        self.stop.is_done = true;
+        let end = end.map_err(|_| self.too_late())?;
+        let (transcript, stages) = end.map_err(|_| ApiError::internal())??;
+        let work = Work { audio_s: self.duration_s, read: self.read, stages, wall: self.arrived.elapsed() };
+        self.state.metrics.transcribed(&self.engine.name, &work);
+        tracing::debug!(model = self.engine.name, ?work, "transcribed");
+        Ok(Done { transcript, duration_s: self.duration_s })
+    }
+
+    fn too_late(&self) -> ApiError {
+        ApiError::deadline((self.deadline - self.arrived).as_secs())
+    }
+}
+
+type End = Result<(Transcript, Stages), boswell_transcribe::Error>;
+
+/// A recording for the engine, and where what is found in it and its transcript come out.
+fn recording(
+    spectrogram: Spectrogram,
+    options: Options,
+    urgency: Urgency,
+    stop: Arc<AtomicBool>,
+) -> (Recording, mpsc::UnboundedReceiver<Found>, oneshot::Receiver<End>) {
+    let (tell, found) = mpsc::unbounded_channel();
+    let (ended, end) = oneshot::channel();
+    // Both closures are called by the engine's thread alone.
+    let stages = Arc::new(Mutex::new(Stages::default()));
+    let spent = stages.clone();
+    let recording = Recording {
+        spectrogram,
+        options,
+        urgency,
+        on_event: Box::new(move |event| {
+            match event {
+                // Nobody may listen, or not any more.
+                Event::Segment(segment) => drop(tell.send(Found::Segment(segment.clone()))),
+                Event::Progress { done_s, total_s } => drop(tell.send(Found::Progress { done_s, total_s })),
+                Event::End(end) => {
+                    *stages.lock().unwrap_or_else(PoisonError::into_inner) = end;
+                }
+                Event::Language { .. } | Event::Step => {}
+            }
+            if stop.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        }),
+        on_end: Box::new(move |result| {
+            // Nobody may wait for it any more.
+            let stages = *spent.lock().unwrap_or_else(PoisonError::into_inner);
+            drop(ended.send(result.map(|transcript| (transcript, stages))));
+        }),
+    };
+    (recording, found, end)
+}
+
+/// Reads a recording to its end.
+fn spectrogram(
+    upload: Upload,
+    n_mels: usize,
+    max_s: f64,
+    stop: &AtomicBool,
+) -> Result<Spectrogram, ApiError> {
+    let name = if upload.name.is_empty() { "the recording".to_owned() } else { format!("`{}`", upload.name) };
+    let mut reader = AudioReader::from_reader(upload.file)?;
+    reader.set_name(name);
+    let mut is_too_long = false;
+    let spectrogram = Spectrogram::compute(&mut reader, n_mels, |read_s| {
+        is_too_long = read_s > max_s;
+        let stops = is_too_long || stop.load(Ordering::Relaxed);
+        if stops { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    match spectrogram {
+        Err(boswell_audio::Error::Stopped) if is_too_long => Err(ApiError::param(
+            "file",
+            format!("The recording is longer than {max_s} s, the longest that this server takes."),
+        )),
+        other => match other? {
+            short if short.duration_s() < MIN_AUDIO_S => Err(ApiError::param(
+                "file",
+                format!("Audio file is too short. Minimum audio length is {MIN_AUDIO_S} seconds."),
+            )),
+            spectrogram => Ok(spectrogram),
+        },
+    }
+}
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        self.flag.store(true, Ordering::Relaxed);
+        if !self.is_done {
+            self.state.metrics.disconnects.inc();
+        }
+    }
+}

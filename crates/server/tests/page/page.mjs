@@ -1,0 +1,122 @@
+// Uses the page in headless Chromium as people do. Usage: page.mjs URL RECORDING [FOLDER FOR SCREENSHOTS]
+import assert from "node:assert/strict";
+import { createRequire } from "node:module";
+import path from "node:path";
+
+// The package is in the folder that the program was started in.
+const require = createRequire(path.join(process.cwd(), "package.json"));
+const { chromium } = require("playwright-core");
+
+const [url, recording, screenshots] = process.argv.slice(2);
+const browser = await chromium.launch({
+  executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+  args: [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync", "--use-fake-ui-for-media-stream",
+    "--use-fake-device-for-media-stream",
+  ],
+});
+
+async function open(width, colorScheme) {
+  const context = await browser.newContext({ viewport: { width, height: 860 }, colorScheme, acceptDownloads: true });
+  const page = await context.newPage();
+  page.on("pageerror", (error) => assert.fail(`the page threw ${error.stack}`));
+  page.on("request", (request) => {
+    const { protocol, host } = new URL(request.url());
+    assert.ok(protocol === "blob:" || host === new URL(url).host, `the page asks for ${request.url()}`);
+  });
+  await page.goto(url);
+  return page;
+}
+
+async function transcribe(page) {
+  await page.setInputFiles("#file", recording);
+  await page.locator("#recordings .state", { hasText: "real time" }).first().waitFor({ timeout: 60_000 });
+}
+
+async function save(page, format) {
+  await page.selectOption("#format", format);
+  const [download] = await Promise.all([page.waitForEvent("download"), page.click("#save")]);
+  assert.equal(download.suggestedFilename(), `pi.${format}`);
+  const chunks = [];
+  for await (const chunk of await download.createReadStream()) chunks.push(chunk);
+  return Buffer.concat(chunks).toString();
+}
+
+const page = await open(1280, "light");
+await transcribe(page);
+const words = await page.locator("#segments .word").allTextContents();
+assert.deepEqual(words, "three one four one five nine two six".split(" "));
+assert.match(await page.textContent("#facts"), /english · 8 words/);
+assert.match(await page.textContent("#status"), /runs on CPU.*real time/);
+
+// A click on a word plays from there, and the word is marked.
+await page.locator("#segments .word").nth(4).click();
+await page.locator("#segments .word.now", { hasText: "five" }).waitFor();
+await page.click("#play");
+// The waveform is a slider, by keyboard too.
+await page.focus("#wave");
+await page.keyboard.press("Home");
+assert.equal(await page.getAttribute("#wave", "aria-valuenow"), "0");
+await page.keyboard.press("ArrowRight");
+assert.match(await page.getAttribute("#wave", "aria-valuetext"), /^0:0[45] of 0:\d\d$/);
+
+// Search and correction.
+await page.fill("#search", "one");
+assert.equal(await page.inputValue("#search"), "one");
+assert.equal(await page.locator("#segments li:visible").count(), 2);
+assert.equal(await page.locator("#segments mark").count(), 2);
+assert.equal((await page.textContent("#matches")).trim(), "2 places");
+await page.fill("#search", "");
+await page.click("#edit");
+await page.locator("#segments p").first().fill("THREE");
+await page.click("#edit");
+
+// Files.
+assert.match(await save(page, "txt"), /^THREE\none\nfour\n/);
+assert.match(await save(page, "srt"), /^1\n00:00:0.,\d{3} --> 00:00:0.,\d{3}\nTHREE\n\n2\n/);
+assert.match(await save(page, "vtt"), /^WEBVTT\n\n00:00:0/);
+assert.match(await save(page, "md"), /^# pi\.flac\n\n\*\*0:0\d\*\* THREE\n/);
+assert.equal(JSON.parse(await save(page, "json")).segments[1].text.trim(), "one");
+
+// Everything that can be used has a name for those who cannot see it.
+const nameless = await page.evaluate(() =>
+  [...document.querySelectorAll("button, input, select, [role=slider]")]
+    .filter((e) => !(e.textContent.trim() || e.getAttribute("aria-label") || e.labels?.[0]?.textContent.trim()))
+    .map((e) => e.outerHTML));
+assert.deepEqual(nameless, []);
+
+// By keyboard alone: the first stop is the way to the transcript, then the theme.
+await page.reload();
+await page.keyboard.press("Tab");
+assert.equal(await page.evaluate(() => document.activeElement.className), "skip");
+await page.keyboard.press("Tab");
+await page.keyboard.press("Enter");
+assert.equal(await page.evaluate(() => document.documentElement.dataset.theme), "dark");
+
+// The microphone, of which Chromium plays a beep.
+await page.click("#record");
+await page.waitForTimeout(1500);
+await page.click("#record");
+await page.locator("#recordings .state", { hasText: "real time" }).waitFor({ timeout: 60_000 });
+
+// What is no recording is said to be none.
+await page.setInputFiles("#file", { name: "notes.txt", mimeType: "text/plain", buffer: Buffer.from("no sound") });
+await page.locator("#recordings .state.bad", { hasText: "Invalid file format" }).waitFor();
+
+for (const width of [1280, 390]) {
+  for (const scheme of ["light", "dark"]) {
+    const page = await open(width, scheme);
+    await transcribe(page);
+    await page.locator("#segments .word").nth(2).click();
+    await page.locator("#segments .word.now").waitFor();
+    await page.click("#play");
+    assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), `${width} is too narrow`);
+    if (screenshots) {
+      await page.waitForTimeout(300);
+      await page.screenshot({ path: path.join(screenshots, `page-${scheme}-${width}.png`), fullPage: true });
+    }
+  }
+}
+await browser.close();
+console.log("the page: all as expected");
