@@ -44,6 +44,7 @@ pub(crate) fn model(args: &ModelArgs, screen: &Screen) -> Result<Model> {
 /// How the command line asks for a model to be loaded.
 pub(crate) fn options(args: &ModelArgs) -> LoadOptions {
     let precision = match args.precision {
+        PrecisionArg::Auto => Precision::fastest(),
         PrecisionArg::F32 => Precision::F32,
         PrecisionArg::Bf16 => Precision::Bf16,
         PrecisionArg::Int8 => Precision::Int8,

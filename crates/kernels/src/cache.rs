@@ -10,7 +10,7 @@ use crate::arch::{InstructionSet, Kernel, Simd, dispatch};
 use crate::line::Aligned;
 use crate::threads::Threads;
 use crate::transpose::transpose;
-use crate::vector::softmax;
+use crate::vector::{softmax, to_step};
 
 /// The numbers that a cache is kept in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -146,10 +146,8 @@ impl Kernel for ToSteps<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, _: S) {
-        // Adding this rounds to a whole number, which then stands in the lowest bits.
-        const WHOLE: f32 = 12_582_912.0;
         for ((out, x), inverse) in self.out.iter_mut().zip(self.x).zip(self.inverses) {
-            *out = ((x * inverse + WHOLE).to_bits() as u8).cast_signed();
+            *out = to_step(x * inverse);
         }
     }
 }

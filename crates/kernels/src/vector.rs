@@ -26,6 +26,24 @@ pub fn max(x: &[f32]) -> f32 {
     dispatch(Max { x })
 }
 
+/// The greatest magnitude; 0 if there is none.
+pub(crate) fn abs_max(x: &[f32]) -> f32 {
+    dispatch(AbsMax { x })
+}
+
+/// `out[i] = x[i] * inverse`, rounded to signed bytes, which it must fit into. Returns the sum of the bytes.
+pub(crate) fn to_steps(x: &[f32], inverse: f32, out: &mut [i8]) -> i32 {
+    dispatch(ToSteps { x, inverse, out })
+}
+
+/// A number in -128..=127 rounded to a whole one.
+#[inline(always)]
+pub(crate) fn to_step(x: f32) -> i8 {
+    // Adding this leaves no room for fractions: the whole number stands in the lowest bits.
+    const WHOLE: f32 = 12_582_912.0;
+    ((x + WHOLE).to_bits() as u8).cast_signed()
+}
+
 /// The sum of `exp(x[i] - offset)`.
 pub fn exp_sum(x: &[f32], offset: f32) -> f32 {
     dispatch(ExpSum { x, offset })
@@ -264,6 +282,48 @@ impl Kernel for Max<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) -> f32 {
         fold_max(simd, self.x)
+    }
+}
+
+struct AbsMax<'a> {
+    x: &'a [f32],
+}
+
+impl Kernel for AbsMax<'_> {
+    type Output = f32;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) -> f32 {
+        let zero = simd.splat(0.0);
+        simd.max_lane(fold(
+            simd,
+            self.x,
+            zero,
+            0.0,
+            #[inline(always)]
+            |max, x| simd.max(max, simd.max(x, simd.sub(zero, x))),
+        ))
+    }
+}
+
+struct ToSteps<'a> {
+    x: &'a [f32],
+    inverse: f32,
+    out: &'a mut [i8],
+}
+
+impl Kernel for ToSteps<'_> {
+    type Output = i32;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) -> i32 {
+        assert_eq!(self.x.len(), self.out.len(), "to_steps: x and out differ in length");
+        let mut sum = 0;
+        for (out, x) in self.out.iter_mut().zip(self.x) {
+            *out = to_step(x * self.inverse);
+            sum += i32::from(*out);
+        }
+        sum
     }
 }
 

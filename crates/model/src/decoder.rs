@@ -1,6 +1,6 @@
 //! The decoder: tokens so far and audio features to the logits of the next token, for a batch of rows.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use boswell_kernels::{
     CachePrecision, Epilogue, Input, KeyValues, Linear, Precision, Threads, Weights, add, linear,
@@ -114,20 +114,37 @@ struct Block {
 }
 
 impl Decoder {
-    pub(crate) fn load(checkpoint: &Checkpoint, precision: Precision) -> Result<Self, Error> {
+    pub(crate) fn load(
+        checkpoint: &Checkpoint,
+        threads: &Threads,
+        precision: Precision,
+    ) -> Result<Self, Error> {
         let dims = *checkpoint.dims();
         let n_state = dims.n_text_state;
-        let tokens =
-            checkpoint.tensor("decoder.token_embedding.weight", &[dims.n_vocab, n_state])?.to_f32()?;
-        let block = |idx| Block::load(checkpoint, &format!("decoder.blocks.{idx}"), n_state, precision);
+        let tokens = || {
+            let tokens =
+                checkpoint.tensor("decoder.token_embedding.weight", &[dims.n_vocab, n_state])?.to_f32()?;
+            Ok(Linear::without_bias(Weights::pack(&tokens, dims.n_vocab, n_state, precision)))
+        };
+        let block =
+            |idx: usize| Block::load(checkpoint, &format!("decoder.blocks.{idx}"), n_state, precision);
+        // The embedding is the largest by far: it is begun first, and the blocks are read beside it.
+        let embedding = OnceLock::new();
+        let parts = layer::make_each(threads, dims.n_text_layer + 1, |idx| match idx.checked_sub(1) {
+            None => {
+                embedding.get_or_init(tokens);
+                Ok(None)
+            }
+            Some(idx) => block(idx).map(Some),
+        })?;
         Ok(Self {
             dims,
             precision,
-            tokens: Linear::without_bias(Weights::pack(&tokens, dims.n_vocab, n_state, precision)),
+            tokens: embedding.into_inner().expect("its task has run")?,
             positions: checkpoint
                 .tensor("decoder.positional_embedding", &[dims.n_text_ctx, n_state])?
                 .to_f32()?,
-            blocks: (0..dims.n_text_layer).map(block).collect::<Result<_, _>>()?,
+            blocks: parts.into_iter().flatten().collect(),
             ln: LayerNorm::load(checkpoint, "decoder.ln", n_state)?,
         })
     }

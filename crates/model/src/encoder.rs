@@ -43,10 +43,15 @@ pub(crate) struct Scratch {
 }
 
 impl Encoder {
-    pub(crate) fn load(checkpoint: &Checkpoint, precision: Precision) -> Result<Self, Error> {
+    pub(crate) fn load(
+        checkpoint: &Checkpoint,
+        threads: &Threads,
+        precision: Precision,
+    ) -> Result<Self, Error> {
         let dims = *checkpoint.dims();
         let n_state = dims.n_audio_state;
-        let block = |idx| Block::load(checkpoint, &format!("encoder.blocks.{idx}"), n_state, precision);
+        let block =
+            |idx: usize| Block::load(checkpoint, &format!("encoder.blocks.{idx}"), n_state, precision);
         Ok(Self {
             dims,
             precision,
@@ -55,7 +60,7 @@ impl Encoder {
             positions: checkpoint
                 .tensor("encoder.positional_embedding", &[dims.n_audio_ctx, n_state])?
                 .to_f32()?,
-            blocks: (0..dims.n_audio_layer).map(block).collect::<Result<_, _>>()?,
+            blocks: layer::make_each(threads, dims.n_audio_layer, block)?,
             ln_post: LayerNorm::load(checkpoint, "encoder.ln_post", n_state)?,
         })
     }

@@ -1,5 +1,7 @@
 //! The layers that encoder and decoder are made of, and how they are read from a checkpoint.
 
+use std::sync::OnceLock;
+
 use boswell_kernels::{Linear, Precision, Threads, Weights, layer_norm};
 
 use crate::{Checkpoint, Error};
@@ -28,6 +30,19 @@ impl LayerNorm {
             }
         });
     }
+}
+
+/// Makes some things, each on the thread that is free.
+pub(crate) fn make_each<T: Send + Sync>(
+    threads: &Threads,
+    n: usize,
+    make: impl Fn(usize) -> Result<T, Error> + Sync,
+) -> Result<Vec<T>, Error> {
+    let made: Vec<OnceLock<Result<T, Error>>> = (0..n).map(|_| OnceLock::new()).collect();
+    threads.run(n, &|idx| {
+        made[idx].get_or_init(|| make(idx));
+    });
+    made.into_iter().map(|made| made.into_inner().expect("every task has run")).collect()
 }
 
 /// Reads the linear layer `name.weight`, `[n_out, n_in]`, with `name.bias`.

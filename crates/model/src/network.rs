@@ -65,16 +65,17 @@ impl Model {
             let expected = format!("{}, as n_audio_state", dims.n_audio_state);
             return Err(Error::field(checkpoint.name(), "n_text_state", dims.n_text_state, expected));
         }
+        let threads = Threads::new(threads);
         let model = Self {
             dims: *checkpoint.dims(),
             generation: checkpoint.generation().clone(),
             tokenizer: checkpoint.tokenizer()?,
-            threads: Threads::new(threads),
-            encoder: Encoder::load(checkpoint, precision)?,
-            decoder: Decoder::load(checkpoint, precision)?,
+            encoder: Encoder::load(checkpoint, &threads, precision)?,
+            decoder: Decoder::load(checkpoint, &threads, precision)?,
+            threads,
             kept: Mutex::default(),
         };
-        tracing::debug!(dims = ?model.dims, threads, ?precision, elapsed = ?started.elapsed(), "model loaded");
+        tracing::debug!(dims = ?model.dims, threads = model.threads.count(), ?precision, elapsed = ?started.elapsed(), "model loaded");
         Ok(model)
     }
 

@@ -3,9 +3,12 @@
 use std::fmt;
 
 use half::bf16;
+use half::slice::HalfFloatSliceExt;
 
 use crate::arch::{Bf16, Bytes, F32, InstructionSet, Product, Tile};
 use crate::line::Aligned;
+use crate::transpose::transpose;
+use crate::vector::{abs_max, to_steps};
 
 /// The numbers that weights are kept in and that products are computed in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +32,15 @@ impl fmt::Display for Precision {
 }
 
 impl Precision {
+    /// The fastest on this CPU of those that lose little: bytes where it multiplies them itself, else f32.
+    pub fn fastest() -> Self {
+        use InstructionSet::{Avx512Amx, Avx512Bf16, Avx512Vnni, AvxVnni};
+        match InstructionSet::detect() {
+            AvxVnni | Avx512Vnni | Avx512Bf16 | Avx512Amx => Self::Int8,
+            _ => Self::F32,
+        }
+    }
+
     /// How many numbers a word of 32 bits holds.
     pub(super) fn per_word(self) -> usize {
         match self {
@@ -80,24 +92,16 @@ impl Weights {
         let n_words = n_in.div_ceil(precision.per_word()).next_multiple_of(tile.steps);
         let mut panels = Aligned::zeroed(n_out.div_ceil(panel) * n_words * panel);
         let (mut scales, mut sums) = (Vec::new(), Vec::new());
-        let mut row_words = vec![0; n_words];
-        for (idx, row) in weights.chunks_exact(n_in).enumerate() {
-            match precision {
-                Precision::F32 => row_words[..n_in].copy_from_slice(bytemuck::cast_slice(row)),
-                Precision::Bf16 => {
-                    let halves: &mut [u16] = bytemuck::cast_slice_mut(&mut row_words);
-                    halves.iter_mut().zip(row).for_each(|(half, w)| *half = bf16::from_f32(*w).to_bits());
-                }
-                Precision::Int8 => {
-                    let scale = row.iter().fold(f32::MIN_POSITIVE, |max, w| max.max(w.abs())) / 127.0;
-                    let bytes: &mut [i8] = bytemuck::cast_slice_mut(&mut row_words);
-                    bytes.iter_mut().zip(row).for_each(|(byte, w)| *byte = (w / scale).round() as i8);
-                    sums.push(bytes.iter().map(|byte| i32::from(*byte)).sum::<i32>() as f32 * scale);
-                    scales.push(scale);
+        let mut rows = vec![0; panel * n_words]; // one panel's, before they are its columns
+        let panels_words = panels.words_mut().chunks_exact_mut(n_words * panel);
+        for (weights, out) in weights.chunks(panel * n_in).zip(panels_words) {
+            for (row, words) in weights.chunks_exact(n_in).zip(rows.chunks_exact_mut(n_words)) {
+                if let Some(scale) = words_of_row(row, precision, words) {
+                    scales.push(scale.step);
+                    sums.push(scale.sum);
                 }
             }
-            let column = &mut panels.words_mut()[idx / panel * n_words * panel + idx % panel..];
-            column.iter_mut().step_by(panel).zip(&row_words).for_each(|(out, word)| *out = *word);
+            transpose(&rows, (weights.len() / n_in, n_words), n_words, out, panel);
         }
         if precision == Precision::Int8 {
             scales.resize(n_out.next_multiple_of(panel), 0.0);
@@ -167,4 +171,28 @@ impl Weights {
     pub(super) fn scales(&self) -> (&[f32], &[f32]) {
         (&self.scales, &self.sums)
     }
+}
+
+/// What bytes stand for in one row of weights.
+struct Scale {
+    step: f32,
+    sum: f32, // of the weights
+}
+
+/// Writes one output's weights as words. Returns what bytes stand for.
+fn words_of_row(row: &[f32], precision: Precision, words: &mut [u32]) -> Option<Scale> {
+    match precision {
+        Precision::F32 => words[..row.len()].copy_from_slice(bytemuck::cast_slice(row)),
+        Precision::Bf16 => {
+            let halves: &mut [u16] = bytemuck::cast_slice_mut(words);
+            bytemuck::cast_slice_mut::<u16, bf16>(&mut halves[..row.len()]).convert_from_f32_slice(row);
+        }
+        Precision::Int8 => {
+            let step = abs_max(row).max(f32::MIN_POSITIVE) / 127.0;
+            let bytes: &mut [i8] = bytemuck::cast_slice_mut(words);
+            let sum = to_steps(row, 1.0 / step, &mut bytes[..row.len()]);
+            return Some(Scale { step, sum: sum as f32 * step });
+        }
+    }
+    None
 }

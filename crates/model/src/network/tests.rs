@@ -181,8 +181,8 @@ fn the_real_base_encoder_equals_the_reference() {
     let folder = "models/whisper-base-encoder";
     let golden = tensors(&format!("{folder}/golden.safetensors"));
     let checkpoint = Checkpoint::open(&shared(folder)).unwrap();
-    let encoder = Encoder::load(&checkpoint, Precision::F32).unwrap();
     let threads = Threads::new(2);
+    let encoder = Encoder::load(&checkpoint, &threads, Precision::F32).unwrap();
     let mut scratch = encoder.scratch();
     let features = encoder.run(&threads, &golden["log_mel"].1, &mut scratch, |stage, x| {
         let name = match stage.checked_sub(1) {
@@ -223,7 +223,7 @@ fn the_real_base_encoder_loses_little_in_bf16_and_int8() {
     let checkpoint = Checkpoint::open(&shared(folder)).unwrap();
     let threads = Threads::new(2);
     let run = |precision| {
-        let encoder = Encoder::load(&checkpoint, precision).unwrap();
+        let encoder = Encoder::load(&checkpoint, &threads, precision).unwrap();
         encoder.run(&threads, &mel, &mut encoder.scratch(), |_, _| {}).to_vec()
     };
     let exact = run(Precision::F32);
