@@ -14,7 +14,7 @@ use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use boswell_transcribe::SuppressTokens;
-pub(crate) use npu::{NpuArgs, NpuCommand};
+pub(crate) use npu::{BufferArg, DoctorArgs, NpuArgs, NpuCommand, NpuDevice, RunArgs};
 pub(crate) use search::SearchArgs;
 #[cfg(feature = "server")]
 pub(crate) use serve::ServeArgs;
@@ -86,7 +86,7 @@ pub(crate) enum Command {
     /// Measure how fast a model is on this machine
     #[command(long_about = BENCH_ABOUT)]
     Bench(Box<BenchArgs>),
-    /// Look into NPU programs and at the NPU of this machine
+    /// Look into NPU programs, run them, and check the NPU of this machine
     #[command(long_about = npu::ABOUT)]
     Npu(NpuArgs),
     /// Print the completions for a shell

@@ -1,6 +1,9 @@
 //! `boswell npu`: programs for the NPU, and the NPU itself.
 
+mod doctor;
 mod inspect;
+mod pack;
+mod run;
 
 use std::fs;
 use std::path::Path;
@@ -17,7 +20,10 @@ use crate::screen::Screen;
 /// What the command says.
 pub(crate) fn run(command: &NpuCommand, screen: &Screen) -> Result<ExitCode> {
     match command {
+        NpuCommand::Doctor(args) => return doctor::run(args, screen),
         NpuCommand::Inspect { file, json } => inspect::run(file, *json, screen)?,
+        NpuCommand::Run(args) => run::run(args, screen)?,
+        NpuCommand::Pack { description, output } => pack::run(description, output)?,
     }
     Ok(ExitCode::SUCCESS)
 }

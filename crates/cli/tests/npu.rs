@@ -8,6 +8,9 @@ use std::process::{Command, Output, Stdio};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use xdna::Words;
+use xdna::array::switch::{Port, master_idx, slave_idx};
+use xdna::array::{Descriptor, Direction, LockUse, SHIM_DEMUX, SHIM_MUX, TileKind, address, task};
 use xdna::stream::{Builder, Form, Header, Operation, Tile};
 use xdna::xclbin::partition::{Group, GroupKind, Image, Partition};
 use xdna::xclbin::{self, Kind, Section, metadata};
@@ -119,4 +122,193 @@ fn inspect_says_what_is_wrong_with_a_file() {
     }
     let stderr = stderr_of_failure(&boswell(&["npu", "inspect", "no/such/file"]));
     assert!(stderr.contains("cannot read `no/such/file`"), "{stderr}");
+}
+
+/// Writes a PDI whose memory tile gives back what it gets, `WORDS` words, and its instruction stream.
+fn save_loopback(folder: &TempDir) -> (PathBuf, PathBuf) {
+    const WORDS: u32 = 16;
+    let shim = Tile { col: 0, row: 0 };
+    let mem = Tile { col: 0, row: 1 };
+    let lock = |id: u8, value| Some(LockUse { id: 64 + id, value });
+    let own = |acquire, release| Descriptor { acquire, release, ..Descriptor::linear(0x8_0000, WORDS) };
+    let mut writes: Vec<(u32, Vec<u32>)> = vec![
+        (address(mem, TileKind::Mem.locks_at()), vec![1]),
+        (address(mem, TileKind::Mem.descriptors_at()), own(lock(0, -1), lock(1, 1)).encode(TileKind::Mem)),
+        (
+            address(mem, TileKind::Mem.descriptors_at() + 0x20),
+            own(lock(1, -1), lock(0, 1)).encode(TileKind::Mem),
+        ),
+        (address(mem, TileKind::Mem.channels_at(Direction::S2mm) + 4), vec![task(0, 255, false)]),
+        (address(mem, TileKind::Mem.channels_at(Direction::Mm2s) + 4), vec![task(1, 255, false)]),
+        (address(shim, SHIM_MUX), vec![1 << 10]),
+        (address(shim, SHIM_DEMUX), vec![1 << 4]),
+    ];
+    for (tile, slave, master) in [
+        (shim, Port::South(3), Port::North(1)),
+        (mem, Port::South(1), Port::Dma(0)),
+        (mem, Port::Dma(0), Port::South(0)),
+        (shim, Port::North(0), Port::South(2)),
+    ] {
+        let kind = TileKind::of_row(tile.row);
+        let slave = slave_idx(kind, slave).unwrap() as u32;
+        let master = master_idx(kind, master).unwrap() as u32;
+        writes.push((address(tile, kind.switch_at() + 0x100 + slave * 4), vec![1 << 31]));
+        writes.push((address(tile, kind.switch_at() + master * 4), vec![1 << 31 | slave]));
+    }
+    let writes: Vec<(u32, Vec<u8>)> = writes
+        .into_iter()
+        .map(|(address, words)| (address, words.iter().flat_map(|word| word.to_le_bytes()).collect()))
+        .collect();
+    let commands = writes.iter().map(|(address, bytes)| cdo::Command::DmaWrite {
+        address: u64::from(*address),
+        data: Words::new(bytes),
+    });
+    let pdi = save(folder, "loopback.pdi", &pdi::write(1, &cdo::write(commands)));
+
+    let bd = Descriptor::linear(0, WORDS).encode(TileKind::Shim);
+    let bd: Vec<u8> = bd.iter().flat_map(|word| word.to_le_bytes()).collect();
+    let tile = Tile::default();
+    let mut stream = Builder::new(Header::npu1(Form::V1_0, 1));
+    stream
+        .push(&Operation::BlockWrite { tile, address: 0x1_D020, data: Words::new(&bd) })
+        .push(&Operation::DdrPatch { register: 0x1_D024, argument: 0, offset: 0 })
+        .push(&Operation::Write { tile, address: 0x1_D214, value: task(1, 0, false) })
+        .push(&Operation::BlockWrite { tile, address: 0x1_D000, data: Words::new(&bd) })
+        .push(&Operation::DdrPatch { register: 0x1_D004, argument: 1, offset: 0 })
+        .push(&Operation::Write { tile, address: 0x1_D204, value: task(0, 0, true) })
+        .push(&Operation::Sync { direction: Direction::S2mm, tile, columns: 1, rows: 1, channel: 0 });
+    (pdi, save(folder, "insts.bin", &stream.finish()))
+}
+
+#[test]
+fn a_kernel_runs_on_the_emulator_from_a_pdi_and_from_an_xclbin_that_was_packed() {
+    let folder = TempDir::new().unwrap();
+    let (pdi, instructions) = save_loopback(&folder);
+    let description =
+        br#"{ "kernels": [{ "name": "COPY", "id": 2305, "pdi": "loopback.pdi" }], "columns": 1 }"#;
+    let description = save(&folder, "copy.json", description);
+    let xclbin = folder.path().join("copy.xclbin");
+    let packed = boswell(&["npu", "pack", description.to_str().unwrap(), "-o", xclbin.to_str().unwrap()]);
+    stdout(&packed);
+    let (text, json) = inspect(&xclbin);
+    assert!(text.contains("COPY") && text.contains("bo4"), "{text}");
+    assert_eq!(json["sections"].as_array().unwrap().len(), 7);
+    let input = save(&folder, "input", b"words that go through the array and back, 64 bytes of them .....");
+    for program in [&pdi, &xclbin] {
+        let output = folder.path().join("output");
+        let buffers = [format!("in:{}", input.display()), format!("out:{}:64", output.display())];
+        let [program, instructions] = [program, &instructions].map(|path| path.to_str().unwrap());
+        let run = |extra: &[&str]| {
+            let fixed = ["npu", "run", program, "--instructions", instructions, "--device", "emulator"];
+            let buffers = ["--bo", &buffers[0], "--bo", &buffers[1]];
+            boswell(&[&fixed[..], &buffers, extra].concat())
+        };
+        assert_eq!(stdout(&run(&[])), "1 launches on the emulator\n");
+        assert_eq!(fs::read(&output).unwrap(), fs::read(&input).unwrap());
+        let json: Value = serde_json::from_str(&stdout(&run(&["--json", "--repeats", "3"]))).unwrap();
+        assert_eq!((&json["device"], &json["launches"]), (&"emulator".into(), &3.into()));
+    }
+}
+
+#[test]
+fn a_launch_that_fails_says_what_the_emulator_found() {
+    let folder = TempDir::new().unwrap();
+    let (pdi, instructions) = save_loopback(&folder);
+    let input = save(&folder, "input", &[0; 64]);
+    let buffer = format!("in:{}", input.display());
+    let [pdi, instructions] = [&pdi, &instructions].map(|path| path.to_str().unwrap());
+    let fixed = ["npu", "run", pdi, "--instructions", instructions, "--device", "emulator"];
+    let stderr = stderr_of_failure(&boswell(&[&fixed[..], &["--bo", &buffer]].concat()));
+    assert!(stderr.contains("and no bo1") && stderr.contains("firmware failed"), "{stderr}");
+    let wrong = boswell(&[&fixed[..], &["--bo", "out:file"]].concat());
+    assert_eq!(wrong.status.code(), Some(2));
+    let stderr = String::from_utf8(wrong.stderr).unwrap();
+    assert!(stderr.contains("the number of bytes is missing"), "{stderr}");
+}
+
+#[test]
+fn a_description_that_is_wrong_is_refused() {
+    let folder = TempDir::new().unwrap();
+    save_loopback(&folder);
+    let cases = [
+        (r#"{ "kernels": [] }"#, "missing field `columns`"),
+        (r#"{ "kernels": [], "columns": 9 }"#, "5 columns"),
+        (r#"{ "kernels": [], "columns": 1, "colour": 3 }"#, "colour"),
+        (r#"{ "kernels": [{ "name": "A", "id": 1, "pdi": "none.pdi" }], "columns": 1 }"#, "none.pdi"),
+        (
+            r#"{ "kernels": [{ "name": "A", "id": 70000, "pdi": "loopback.pdi" }], "columns": 1 }"#,
+            "at most 0xfff",
+        ),
+        (
+            r#"{ "kernels": [{ "name": "A", "id": 1, "pdi": "loopback.pdi",
+                 "arguments": [{ "name": "x", "type": "float" }] }], "columns": 1 }"#,
+            "argument `x` has type `float`",
+        ),
+    ];
+    for (description, expected) in cases {
+        let path = save(&folder, "wrong.json", description.as_bytes());
+        let output = folder.path().join("wrong.xclbin");
+        let packed = boswell(&["npu", "pack", path.to_str().unwrap(), "-o", output.to_str().unwrap()]);
+        let stderr = stderr_of_failure(&packed);
+        assert!(stderr.contains(expected), "{stderr}");
+        assert!(!output.exists());
+    }
+}
+
+/// A machine's files below `folder`.
+fn put(folder: &TempDir, path: &str, text: &str) {
+    let path = folder.path().join(path);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, text).unwrap();
+}
+
+#[test]
+fn doctor_finds_what_is_missing_step_by_step() {
+    let root = TempDir::new().unwrap();
+    let doctor = || {
+        let output = boswell(&["npu", "doctor", "--root", root.path().to_str().unwrap()]);
+        assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    put(&root, "proc/cpuinfo", "processor: 0\nmodel name\t: AMD Ryzen 7 7840U\n");
+    put(
+        &root,
+        "proc/self/limits",
+        "Max locked memory         8388608              8388608              bytes\n",
+    );
+    let text = doctor();
+    assert!(text.contains("AMD Ryzen 7 7840U"), "{text}");
+    assert!(text.contains("NO  NPU") && text.contains("no device 1022:1502"), "{text}");
+
+    put(&root, "sys/bus/pci/devices/0000:c6:00.1/vendor", "0x1022\n");
+    put(&root, "sys/bus/pci/devices/0000:c6:00.1/device", "0x1502\n");
+    let text = doctor();
+    assert!(text.contains("?   firmware file") && text.contains("NO  driver"), "{text}");
+    assert!(text.contains("modprobe amdxdna"), "{text}");
+
+    put(&root, "lib/firmware/amdnpu/1502_00/npu.sbin.xz", "");
+    let device = "sys/bus/pci/drivers/amdxdna/0000:c6:00.1";
+    for (name, value) in [("vendor", "0x1022"), ("device", "0x1502"), ("revision", "0x00")] {
+        put(&root, &format!("{device}/{name}"), value);
+    }
+    let text = doctor();
+    assert!(text.contains("ok  firmware file    amdnpu/1502_00/npu.sbin.xz"), "{text}");
+    assert!(text.contains("?   locked memory    at most 8388608 bytes"), "{text}");
+    assert!(text.contains("no node in /dev/accel"), "{text}");
+
+    put(&root, &format!("{device}/accel/accel0/dev"), "261:0");
+    put(&root, "dev/accel/accel0", "");
+    let text = doctor();
+    assert!(text.contains("not one of the DRM"), "{text}");
+    let json = boswell(&["npu", "doctor", "--json", "--root", root.path().to_str().unwrap()]);
+    let json: Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!(json["usable"], false);
+    assert_eq!(json["steps"].as_array().unwrap().last().unwrap()["state"], "bad");
+}
+
+#[test]
+fn doctor_is_content_with_the_emulator() {
+    let text = stdout(&boswell(&["npu", "doctor", "--device", "emulator"]));
+    assert!(text.contains("ok  firmware version 1.5.5.391"), "{text}");
+    assert!(text.contains("The NPU can be used."), "{text}");
 }

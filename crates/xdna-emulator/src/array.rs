@@ -11,10 +11,10 @@ mod switch;
 use std::fmt;
 
 use xdna::Words;
-use xdna::array::{Direction, ROWS, Tile as Place, TileKind, locate};
+use xdna::array::{Descriptor, Direction, ROWS, Tile as Place, TileKind, locate};
 use xdna::cdo::{Cdo, Command};
 
-use crate::core::{Locks, MemoryModule};
+use crate::core::{Access, DATA_MEMORY_BYTES, Locks, MemoryModule, Region};
 use channel::Channel;
 pub(crate) use host::Host;
 use program::Compute;
@@ -178,7 +178,34 @@ impl Array {
         for (idx, word) in (0..).zip(data.iter()) {
             registers::write(tile, offset + idx * 4, word)?;
         }
+        if let Body::Core { compute, .. } = &mut tile.body
+            && (offset as usize) < DATA_MEMORY_BYTES
+        {
+            compute.note_segment(offset, data.bytes().len() as u32);
+        }
         Ok(())
+    }
+
+    /// Guards the cores: what the DMA brings them is for reading, what it takes from them for writing.
+    pub(crate) fn guard(&mut self) {
+        for tile in &mut self.tiles {
+            let mut buffers = Vec::new();
+            for (idx, channel) in tile.channels.iter().enumerate() {
+                let is_output = idx >= usize::from(tile.kind.n_channels());
+                for number in channel.used(&tile.descriptors, tile.kind) {
+                    let descriptor = Descriptor::decode(tile.kind, &tile.descriptors[usize::from(number)]);
+                    buffers.push(Region {
+                        name: format!("the buffer of descriptor {number}"),
+                        start: program::DATA + descriptor.address as u32,
+                        bytes: descriptor.length * 4,
+                        access: if is_output { Access::ReadWrite } else { Access::Read },
+                    });
+                }
+            }
+            if let Body::Core { compute, .. } = &mut tile.body {
+                compute.set_guard(buffers);
+            }
+        }
     }
 
     /// Whether the bits of `mask` in a register are `value`.

@@ -64,15 +64,16 @@ pub(crate) struct Firmware {
     configured: Option<usize>,
     array: Array,
     cycle_limit: u64,
+    is_guarded: bool,
     time_limit: Duration,
 }
 
 impl Firmware {
     pub(crate) fn new(columns: u32, images: Vec<Option<Vec<u8>>>, options: &Options) -> Self {
         let columns = columns as u8;
-        let &Options { cycle_limit, hang_limit, .. } = options;
+        let &Options { cycle_limit, guard: is_guarded, hang_limit: time_limit, .. } = options;
         let array = Array::new(columns, cycle_limit);
-        Self { columns, images, configured: None, array, cycle_limit, time_limit: hang_limit }
+        Self { columns, images, configured: None, array, cycle_limit, is_guarded, time_limit }
     }
 
     /// The cores that have run.
@@ -145,6 +146,9 @@ impl Firmware {
         let pdi = Pdi::parse(image).map_err(|error| error.to_string())?;
         self.array = Array::new(self.columns, self.cycle_limit);
         self.array.load(&pdi.cdo()).map_err(|refusal| format!("the image of unit {unit}: {refusal}"))?;
+        if self.is_guarded {
+            self.array.guard();
+        }
         self.array.launch();
         self.configured = Some(unit);
         Ok(())

@@ -22,6 +22,8 @@ pub struct Options {
     pub addressing: Addressing,
     /// How long a command may take before the driver gives it up.
     pub hang_limit: Duration,
+    /// Whether cores are stopped that store outside of their stack and the buffers that the DMA takes from them.
+    pub guard: bool,
     /// Bundles that a core may issue in a context; more than any kernel needs.
     pub cycle_limit: u64,
     /// How long the driver waits for commands when their context is destroyed.
@@ -35,6 +37,7 @@ impl Default for Options {
             driver_version: DriverVersion { major: 0, minor: 6 },
             addressing: Addressing::Process,
             hang_limit: Duration::from_secs(60),
+            guard: false,
             cycle_limit: 100_000_000_000,
             drain_limit: Duration::from_secs(2),
         }

@@ -2,7 +2,7 @@
 //!
 //! - [`uapi`] is the kernel's interface as bytes, [`seam`] the border to the driver: the kernel's or one in software.
 //! - [`device`], [`memory`] and [`context`] are owned handles above it; [`session`] opens a device that failed anew.
-//! - [`xclbin`], [`pdi`], [`cdo`] and [`stream`] read and write what the NPU runs, [`array`] knows its addresses.
+//! - [`xclbin`], [`pdi`], [`cdo`] and [`stream`] read and write what the NPU runs, [`mod@array`] knows its addresses.
 //!
 //! A launch, from a file to a result:
 //!

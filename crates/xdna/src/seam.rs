@@ -1,6 +1,6 @@
 //! The seam between this crate and a driver: ioctls by number and struct bytes, and memory maps.
 //!
-//! On one side of it are the handles of this crate, on the other the kernel ([`file`]) or a driver in software. Nothing
+//! On one side of it are the handles of this crate, on the other the kernel ([`mod@file`]) or a driver in software. Nothing
 //! above the seam can tell which. User pointers do not cross it as numbers: a [`Request`] names the fields that hold
 //! pointers and brings the memory that they point to, so that a driver in software needs no `unsafe`, and the kernel is
 //! never handed an address that nobody vouches for.

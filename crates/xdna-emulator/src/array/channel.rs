@@ -76,6 +76,13 @@ impl Channel {
         self.current.is_some() || !self.queue.is_empty()
     }
 
+    /// The descriptors that the tasks which are not done use.
+    pub(super) fn used(&self, descriptors: &[[u32; 8]], kind: TileKind) -> Vec<u8> {
+        let starts = self.queue.iter().map(|task| task.descriptor);
+        let starts = starts.chain(self.current.iter().map(|current| current.number));
+        starts.flat_map(|start| chain(descriptors, kind, start)).collect()
+    }
+
     /// Whether a task that is not done uses a descriptor.
     pub(super) fn uses(&self, descriptors: &[[u32; 8]], kind: TileKind, number: u8) -> bool {
         let tasks = self.queue.iter().map(|task| (task.descriptor, true));
@@ -136,9 +143,15 @@ impl Tile {
     /// Takes a descriptor into use.
     fn begin(&mut self, channel: usize, task: Task, number: u8) -> Result<(), Refusal> {
         let name = super::Name(self.place);
-        let descriptor = Descriptor::decode(self.kind, &self.descriptors[usize::from(number)]);
+        let Some(words) = self.descriptors.get(usize::from(number)) else {
+            refuse!("{name}: there is no buffer descriptor {number}")
+        };
+        let descriptor = Descriptor::decode(self.kind, words);
         if !descriptor.is_valid {
             refuse!("{name}: buffer descriptor {number} is used but not valid")
+        }
+        if descriptor.length == 0 {
+            refuse!("{name}: buffer descriptor {number} has length 0")
         }
         // A shim's secure bit and its attributes of caching and service are the memory system's matter.
         let mut extras = descriptor.extras;

@@ -2,8 +2,10 @@
 
 use aie2::PROGRAM_MEMORY_BYTES;
 
-use crate::core::{Core, Stop};
+use crate::core::{Access, Core, Guard, Region, Stop};
 
+/// Where a core sees its own memory.
+pub(super) const DATA: u32 = 0x7_0000;
 const ENABLE: u32 = 1;
 const RESET: u32 = 2;
 /// In the status: the core has executed `done`.
@@ -18,12 +20,15 @@ pub(super) struct Compute {
     /// There from the first step after it was enabled on.
     core: Option<Box<Core>>,
     last: Option<Stop>,
+    /// Start and length of what the image has put into data memory.
+    segments: Vec<(u32, u32)>,
+    guard: Option<Guard>,
 }
 
 impl Default for Compute {
     fn default() -> Self {
         let memory = vec![0; PROGRAM_MEMORY_BYTES].into_boxed_slice();
-        Self { memory, end: 0, control: RESET, core: None, last: None }
+        Self { memory, end: 0, control: RESET, core: None, last: None, segments: Vec::new(), guard: None }
     }
 }
 
@@ -62,7 +67,33 @@ impl Compute {
         if self.control != ENABLE || self.last == Some(Stop::Done) || self.end == 0 {
             return None;
         }
-        Some(self.core.get_or_insert_with(|| Box::new(Core::new(&self.memory[..self.end]))))
+        let Self { core, memory, end, guard, .. } = self;
+        Some(core.get_or_insert_with(|| {
+            let mut core = Core::new(&memory[..*end]);
+            if let Some(guard) = guard {
+                core.set_guard(guard.clone());
+            }
+            Box::new(core)
+        }))
+    }
+
+    /// Notes what the image has put into data memory.
+    pub(super) fn note_segment(&mut self, start: u32, bytes: u32) {
+        self.segments.push((start, bytes));
+    }
+
+    /// Lets the core store into `buffers` that are for writing, and into its stack, which ends where the first buffer
+    /// or table begins; not into tables and buffers that are for reading.
+    pub(super) fn set_guard(&mut self, buffers: Vec<Region>) {
+        let region = |name: &str, start, bytes, access| Region { name: name.into(), start, bytes, access };
+        let tables = self
+            .segments
+            .iter()
+            .map(|(start, bytes)| region("a table of the image", DATA + start, *bytes, Access::Read));
+        let mut regions: Vec<Region> = tables.chain(buffers).collect();
+        let end = regions.iter().map(|region| region.start).min().unwrap_or(DATA);
+        regions.insert(0, region("the stack", DATA, end - DATA, Access::ReadWrite));
+        self.guard = Some(Guard::new(regions));
     }
 
     /// The core, if it has been started, and why it last stopped.

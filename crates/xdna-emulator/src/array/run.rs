@@ -283,8 +283,8 @@ impl Array {
     /// The tile at a memory tile's side: 0 west, 1 itself, 2 east.
     fn beside(&self, tile: usize, side: u64) -> Option<usize> {
         let Place { col, row } = self.tiles[tile].place;
-        let away = i8::try_from(side).ok()? - 1;
-        self.index(Place { col: col.checked_add_signed(away)?, row })
+        let away = [-1, 0, 1].get(usize::try_from(side).ok()?)?;
+        self.index(Place { col: col.checked_add_signed(*away)?, row })
     }
 
     /// Takes or gives a lock as a tile's DMA numbers it; returns whether it could be taken.

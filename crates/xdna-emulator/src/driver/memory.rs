@@ -18,6 +18,8 @@ pub(super) const HEAP_BASE: u64 = 0x400_0000;
 /// What a program in the heap is aligned to.
 const HEAP_ALIGN: u64 = 32 << 10;
 const PAGE: u64 = 4096;
+/// The largest buffer that the machine has memory for.
+const LARGEST: u64 = 1 << 30;
 /// Where addresses begin that the driver gives.
 const GIVEN_BASE: u64 = 0x1_0000_0000;
 
@@ -78,12 +80,9 @@ pub(super) fn create(shared: &Arc<Shared>, call: &mut Call<'_, '_>) -> Result<()
     Ok(())
 }
 
+/// Memory that costs nothing before it is touched.
 fn zeros(size: u64) -> Result<Memory, Errno> {
-    let size = usize::try_from(size).map_err(|_| Errno::ENOMEM)?;
-    let mut memory = Vec::new();
-    memory.try_reserve_exact(size).map_err(|_| Errno::ENOMEM)?;
-    memory.resize(size, 0);
-    Ok(Arc::new(Mutex::new(memory)))
+    if size > LARGEST { Err(Errno::ENOMEM) } else { Ok(Arc::new(Mutex::new(vec![0; size as usize]))) }
 }
 
 fn heap(state: &State, size: u64) -> Result<Bo, Errno> {
@@ -93,8 +92,7 @@ fn heap(state: &State, size: u64) -> Result<Bo, Errno> {
     if size != HEAP_BYTES {
         return Err(Errno::EINVAL);
     }
-    // Zeroed pages that nobody touches cost nothing.
-    let memory = Arc::new(Mutex::new(vec![0; HEAP_BYTES as usize]));
+    let memory = zeros(HEAP_BYTES)?;
     Ok(Bo { kind: uapi::AMDXDNA_BO_DEV_HEAP, size, memory, start: 0, address: Some(HEAP_BASE), maps: 0 })
 }
 
@@ -169,7 +167,8 @@ pub(super) fn map(shared: &Arc<Shared>, offset: u64, length: usize, align: usize
     let state = &mut *guard;
     let bo = state.bos.get_mut(&handle).ok_or(Errno::EINVAL)?;
     let length = length as u64;
-    if bo.kind == uapi::AMDXDNA_BO_DEV || length == 0 || inner % PAGE != 0 || inner + length > bo.size {
+    let is_inside = inner.checked_add(length).is_some_and(|end| end <= bo.size);
+    if bo.kind == uapi::AMDXDNA_BO_DEV || length == 0 || inner % PAGE != 0 || !is_inside {
         return Err(Errno::EINVAL);
     }
     let mapping = Mapping::anonymous(length as usize, align)?;

@@ -2,11 +2,15 @@
 
 use std::sync::Arc;
 
+use aie2::Program;
 use xdna::array::switch::{Port, master_idx, slave_idx};
-use xdna::array::{Descriptor, Direction, LockUse, SHIM_DEMUX, SHIM_MUX, Tile, TileKind, address, task};
+use xdna::array::{
+    CORE_CONTROL, Descriptor, Direction, LockUse, PROGRAM_AT, SHIM_DEMUX, SHIM_MUX, Tile, TileKind, address,
+    task,
+};
 use xdna::cdo::{self, Command};
 use xdna::context::{Context, ContextOptions, Launch, Unit};
-use xdna::memory::{Buffer, Heap, Program};
+use xdna::memory::{self, Buffer, Heap};
 use xdna::packet::Layout;
 use xdna::stream::{Builder, Form, Header, Operation};
 use xdna::{Words, pdi};
@@ -17,6 +21,8 @@ pub(crate) const MEM: Tile = Tile { col: 0, row: 1 };
 /// Where a memory tile's DMA sees the tile's own memory and locks.
 const OWN_MEMORY: u64 = 0x8_0000;
 const OWN_LOCKS: u8 = 64;
+/// Where a core sees its tile's memory.
+const CORE_DATA: u32 = 0x7_0000;
 /// A port that is switched on.
 const ENABLE: u32 = 1 << 31;
 
@@ -104,6 +110,51 @@ pub(crate) fn image(words: u32, out: &Descriptor) -> Image {
     image
 }
 
+/// The tile with a core that [`core_image`] uses.
+const CORE: Tile = Tile { col: 0, row: 2 };
+
+/// The image: a core runs `program`, which waits for `input` full (lock 1) and `output` free (2), and says `input` free
+/// (0) and `output` full (3). Words reach it through the memory tile's switch.
+pub(crate) fn core_image(program: &Program, words: u32) -> Image {
+    let buffer = |name: &str| u64::from(program.address_of(name).unwrap() - CORE_DATA);
+    let descriptor = |name: &str, taken: u8, given: u8, number: u8| Descriptor {
+        acquire: Some(LockUse { id: taken, value: -1 }),
+        release: Some(LockUse { id: given, value: 1 }),
+        next: Some(number),
+        ..Descriptor::linear(buffer(name), words)
+    };
+    let mut image = Image::default();
+    let words_of = |bytes: &[u8]| -> Vec<u32> {
+        let padded = bytes.chunks(4).map(|chunk| {
+            let mut word = [0; 4];
+            word[..chunk.len()].copy_from_slice(chunk);
+            u32::from_le_bytes(word)
+        });
+        padded.collect()
+    };
+    image.block(CORE, PROGRAM_AT, &words_of(&program.text));
+    for segment in &program.data {
+        image.block(CORE, segment.address - CORE_DATA, &words_of(&segment.bytes));
+    }
+    image
+        .write(CORE, TileKind::Core.locks_at(), 1)
+        .write(CORE, TileKind::Core.locks_at() + 0x20, 1)
+        .descriptor(CORE, 0, &descriptor("input", 0, 1, 0))
+        .descriptor(CORE, 1, &descriptor("output", 3, 2, 1))
+        .start(CORE, Direction::S2mm, 0, task(0, 0, false))
+        .start(CORE, Direction::Mm2s, 0, task(1, 0, false))
+        .route(SHIM, Port::South(3), Port::North(1))
+        .route(MEM, Port::South(1), Port::North(1))
+        .route(CORE, Port::South(1), Port::Dma(0))
+        .route(CORE, Port::Dma(0), Port::South(0))
+        .route(MEM, Port::North(0), Port::South(0))
+        .route(SHIM, Port::North(0), Port::South(2))
+        .write(SHIM, SHIM_MUX, 1 << 10)
+        .write(SHIM, SHIM_DEMUX, 1 << 4)
+        .write(CORE, CORE_CONTROL, 1);
+    image
+}
+
 /// The operations of one launch: `words` words in from bo0, and out to bo1.
 pub(crate) struct Transfer {
     input: Vec<u8>,
@@ -146,7 +197,7 @@ pub(crate) fn stream(operations: &[Operation<'_>]) -> Vec<u8> {
 #[derive(Debug)]
 pub(crate) struct Kernel {
     pub(crate) context: Context,
-    pub(crate) instructions: Arc<Program>,
+    pub(crate) instructions: Arc<memory::Program>,
     pub(crate) layout: Layout,
 }
 
@@ -155,7 +206,7 @@ impl Kernel {
         let pdi = image.pdi();
         let units = [Unit { pdi: &pdi, functional: 0 }];
         let context = Context::new(heap, &ContextOptions::columns(1), &units).unwrap();
-        let instructions = Arc::new(Program::new(heap, stream).unwrap());
+        let instructions = Arc::new(memory::Program::new(heap, stream).unwrap());
         Self { context, instructions, layout: Layout::mlir_aie(5).unwrap() }
     }
 

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod faults;
+mod hostile;
 mod loopback;
 mod refusals;
 mod rules;
@@ -38,6 +39,7 @@ macro_rules! on_every_device {
 on_every_device! {
     words_go_through_the_array_and_come_back
     a_memory_tile_can_transpose
+    a_core_computes_what_its_program_says
     launches_overlap_up_to_the_limit
     a_buffer_in_flight_cannot_be_touched
     the_device_describes_itself

@@ -7,9 +7,9 @@ use xdna::array::{Descriptor, Direction, SHIM_MUX, Tile, TileKind, task};
 use xdna::memory::{Buffer, Heap};
 use xdna::stream::Operation;
 use xdna::{Error, Words};
-use xdna_emulator::Emulator;
+use xdna_emulator::{Emulator, Options};
 
-use crate::loopback::{Image, Kernel, MEM, SHIM, Transfer, image, run, stream};
+use crate::loopback::{Image, Kernel, MEM, SHIM, Transfer, core_image, image, run, stream};
 use crate::open;
 
 const WORDS: u32 = 16;
@@ -166,4 +166,29 @@ fn what_a_descriptor_says_beyond_the_model_is_named() {
     let mut image = good();
     image.route(MEM, Port::South(1), Port::Control);
     assert_refused(&image, &transfer.operations(), &["data arrives at port Control"]);
+}
+
+#[test]
+fn a_store_outside_of_stack_and_outputs_is_trapped() {
+    const BYTES: usize = 2048;
+    let launch = |source: &str| {
+        let program = aie2::assemble(source).unwrap();
+        let emulator = Emulator::new(Options { guard: true, ..Options::default() });
+        let device = open(&emulator);
+        let heap = Heap::new(&device).unwrap();
+        let transfer = Transfer::new(BYTES as u32 / 4);
+        let image = core_image(&program, BYTES as u32 / 4);
+        let mut kernel = Kernel::new(&heap, &image, &stream(&transfer.operations()));
+        let buffers = [Buffer::new(&device, BYTES).unwrap(), Buffer::new(&device, BYTES).unwrap()];
+        let end = run(&mut kernel, &[&buffers[0], &buffers[1]], TIMEOUT);
+        (end, emulator.take_reports().concat())
+    };
+    let source = include_str!("../kernels/gelu.s");
+    let (end, report) = launch(source);
+    assert!(end.is_ok(), "{report}");
+    for (victim, owner) in [("#table", "a table of the image"), ("#input", "the buffer of descriptor 0")] {
+        let (end, report) = launch(&source.replace("movxm p1, #output", &format!("movxm p1, {victim}")));
+        assert!(matches!(end, Err(Error::Failed)));
+        assert!(report.contains("core tile (0,2): core at pc") && report.contains(owner), "{report}");
+    }
 }

@@ -48,6 +48,29 @@ pub(crate) fn a_memory_tile_can_transpose(device: &Device) {
     assert_eq!(*output.read().unwrap(), expected.collect::<Vec<_>>()[..]);
 }
 
+pub(crate) fn a_core_computes_what_its_program_says(device: &Device) {
+    const BYTES: usize = 2048;
+    let mut program = aie2::assemble(include_str!("../kernels/gelu.s")).unwrap();
+    let table_at = program.address_of("table").unwrap();
+    let table: Vec<u8> = (0..=255_u8).map(|value| value.wrapping_mul(167).wrapping_add(13)).collect();
+    program.data.push(aie2::Segment { address: table_at, bytes: table.clone() });
+    let words = BYTES as u32 / 4;
+    let heap = Heap::new(device).unwrap();
+    let transfer = Transfer::new(words);
+    let mut kernel =
+        Kernel::new(&heap, &loopback::core_image(&program, words), &stream(&transfer.operations()));
+    let (mut input, mut output) = (Buffer::new(device, BYTES).unwrap(), Buffer::new(device, BYTES).unwrap());
+    for round in 0..4 {
+        let values = pattern(words, round);
+        input.write().unwrap().copy_from_slice(&values);
+        output.write().unwrap().fill(0xAA);
+        run(&mut kernel, &[&input, &output], LONG).unwrap();
+        // The table begins with the value of -128.
+        let expected: Vec<u8> = values.iter().map(|value| table[usize::from(value ^ 0x80)]).collect();
+        assert_eq!(*output.read().unwrap(), expected[..], "round {round}");
+    }
+}
+
 pub(crate) fn launches_overlap_up_to_the_limit(device: &Device) {
     let heap = Heap::new(device).unwrap();
     let mut kernel = Kernel::identity(&heap, 16);

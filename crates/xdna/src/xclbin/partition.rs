@@ -141,7 +141,7 @@ impl<'a> Partition<'a> {
         let mut left = bytes.len();
         let images = entries::<ImageEntry>("AIE_PARTITION's images", bytes, head.images, &mut left)?;
         Ok(Self {
-            name: name_at("AIE_PARTITION's name", bytes, head.name)?,
+            name: name_at("AIE_PARTITION's name", bytes, head.name, &mut left)?,
             operations_per_cycle: head.operations_per_cycle,
             columns: head.column_width,
             start_columns: entries("AIE_PARTITION's start columns", bytes, head.start_columns, &mut left)?,
@@ -188,7 +188,7 @@ fn image<'a>(bytes: &'a [u8], entry: &ImageEntry, left: &mut usize) -> Result<Im
         .iter()
         .map(|group| {
             Ok(Group {
-                name: name_at("the name of AIE_PARTITION's group", bytes, group.name)?,
+                name: name_at("the name of AIE_PARTITION's group", bytes, group.name, left)?,
                 kind: GroupKind::of(group.kind as u8),
                 pdi_id: group.pdi_id,
                 kernel_ids: entries("AIE_PARTITION's kernel numbers", bytes, group.kernel_ids, left)?,
@@ -203,13 +203,20 @@ fn image<'a>(bytes: &'a [u8], entry: &ImageEntry, left: &mut usize) -> Result<Im
 fn entries<T: Pod>(thing: &str, bytes: &[u8], range: Array, left: &mut usize) -> Result<Vec<T>, Error> {
     let length = (range.size as usize).saturating_mul(size_of::<T>());
     let found = need(thing, bytes, range.offset as usize, length)?;
-    *left = left.checked_sub(length).ok_or_else(|| {
-        Error::format(thing, "longer than all of the section together with the others", "less")
-    })?;
+    take(thing, length, left)?;
     Ok(found.chunks_exact(size_of::<T>()).map(bytemuck::pod_read_unaligned).collect())
 }
 
-fn name_at(thing: &str, bytes: &[u8], at: u32) -> Result<String, Error> {
+/// Takes from what all ranges together may hold.
+fn take(thing: &str, length: usize, left: &mut usize) -> Result<(), Error> {
+    *left = left.checked_sub(length).ok_or_else(|| {
+        Error::format(thing, "longer than all of the section together with the others", "less")
+    })?;
+    Ok(())
+}
+
+/// Copies a name; it counts as what a range holds.
+fn name_at(thing: &str, bytes: &[u8], at: u32, left: &mut usize) -> Result<String, Error> {
     /// Far more than any tool writes; a section cannot make many long names out of one.
     const LONGEST: usize = 256;
     let rest = bytes.get(at as usize..).unwrap_or_default();
@@ -217,6 +224,7 @@ fn name_at(thing: &str, bytes: &[u8], at: u32) -> Result<String, Error> {
     if name.len() == rest.len() || name.len() > LONGEST {
         return Err(Error::format(thing, "without an end", format!("at most {LONGEST} bytes and a zero")));
     }
+    take(thing, name.len(), left)?;
     let text = std::str::from_utf8(name);
     text.map(str::to_owned).map_err(|_| Error::format(thing, name.escape_ascii(), "UTF-8"))
 }
