@@ -24,11 +24,13 @@ mod mel;
 mod reader;
 mod resample;
 mod spectrogram;
+mod vad;
 
 pub use error::Error;
 pub use mel::{HOP_LENGTH, LogMel, N_FFT, log_mel, mel_filters, pad_or_trim};
 pub use reader::AudioReader;
 pub use spectrogram::{Spectrogram, SpectrogramOptions};
+pub use vad::{VAD_CHUNK, VadOptions, VoiceActivity, speech_spans};
 
 /// Samples per second of every waveform in this project.
 pub const SAMPLE_RATE: usize = 16_000;

@@ -79,7 +79,7 @@ pub fn log_mel(waveform: &[f32], n_mels: usize) -> Result<LogMel, Error> {
     }
     let maximum = frames.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let mut values = vec![0.0; n_mels * n_frames]; // [n_mels, n_frames]
-    normalise(&frames, n_mels, maximum, &mut values);
+    normalise(&frames, n_mels, maximum, n_frames, &mut values);
     Ok(LogMel { n_mels, values })
 }
 
@@ -95,13 +95,12 @@ pub fn pad_or_trim(waveform: &[f32], length: usize) -> Vec<f32> {
 /// Clamps logarithmic energies to 8 below the recording's maximum and scales them for the encoder.
 ///
 /// - `frames`: `[n_frames, n_mels]`.
-/// - `out`: `[n_mels, n_columns]`, of which the first `n_frames` columns are written.
-pub(crate) fn normalise(frames: &[f32], n_mels: usize, maximum: f32, out: &mut [f32]) {
+/// - `out`: `[n_mels, n_columns]` from any column on: so many columns as there are frames are written.
+pub(crate) fn normalise(frames: &[f32], n_mels: usize, maximum: f32, n_columns: usize, out: &mut [f32]) {
     // A tile of frames stays in the cache while its columns are written one after another.
     const TILE: usize = 32;
-    let n_columns = out.len() / n_mels;
     for (tile_idx, tile) in frames.chunks(TILE * n_mels).enumerate() {
-        for (mel_idx, row) in out.chunks_exact_mut(n_columns).enumerate() {
+        for (mel_idx, row) in out.chunks_mut(n_columns).enumerate() {
             let row = &mut row[tile_idx * TILE..];
             for (value, frame) in row.iter_mut().zip(tile.chunks_exact(n_mels)) {
                 *value = normalised(frame[mel_idx], maximum);

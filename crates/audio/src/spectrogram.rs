@@ -2,13 +2,13 @@
 
 use std::fs::File;
 use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use crate::mel::{FrameStream, HOP_LENGTH, N_FFT, normalise, normalised};
-use crate::{AudioReader, Error, N_FRAMES, SAMPLE_RATE};
+use crate::{AudioReader, Error, N_FRAMES, SAMPLE_RATE, VadOptions, VoiceActivity, speech_spans};
 
 #[cfg(test)]
 mod tests;
@@ -27,7 +27,8 @@ pub struct Spectrogram {
     n_mels: usize,
     n_samples: u64,
     maximum: f32,
-    values: Values, // of the recording's frames, and of those that reach over its end
+    speech: Option<Vec<f32>>, // [n_chunks], probabilities
+    values: Values,           // of the recording's frames, and of those that reach over its end
 }
 
 /// How a [`Spectrogram`] is kept.
@@ -35,12 +36,14 @@ pub struct Spectrogram {
 pub struct SpectrogramOptions {
     /// Bytes of values that are kept in memory before they go to a temporary file.
     pub memory_bytes: usize,
+    /// Listen for speech too, see [`Spectrogram::speech`].
+    pub voice_activity: bool,
 }
 
 impl Default for SpectrogramOptions {
-    /// 64 MiB: 35 minutes with 80 mel bands, 22 minutes with 128.
+    /// 64 MiB: 35 minutes with 80 mel bands, 22 minutes with 128. Nobody listens for speech.
     fn default() -> Self {
-        Self { memory_bytes: 64 << 20 }
+        Self { memory_bytes: 64 << 20, voice_activity: false }
     }
 }
 
@@ -115,7 +118,22 @@ impl Spectrogram {
     /// # Panics
     /// If `n_mels` is neither 80 nor 128.
     pub fn from_waveform(waveform: &[f32], n_mels: usize) -> Result<Self, Error> {
-        let mut builder = Builder::new(n_mels, &SpectrogramOptions::default());
+        Self::from_waveform_with(waveform, n_mels, &SpectrogramOptions::default())
+    }
+
+    /// Does what [`from_waveform`](Self::from_waveform) does, with options.
+    ///
+    /// # Errors
+    /// [`Error::Temporary`].
+    ///
+    /// # Panics
+    /// If `n_mels` is neither 80 nor 128.
+    pub fn from_waveform_with(
+        waveform: &[f32],
+        n_mels: usize,
+        options: &SpectrogramOptions,
+    ) -> Result<Self, Error> {
+        let mut builder = Builder::new(n_mels, options);
         for chunk in waveform.chunks(SAMPLE_RATE) {
             builder.push(chunk)?;
         }
@@ -137,6 +155,13 @@ impl Spectrogram {
         self.n_samples as f64 / SAMPLE_RATE as f64
     }
 
+    /// The spans of speech in the recording, in samples, in order. `None` if nobody listened for it, see
+    /// [`SpectrogramOptions::voice_activity`].
+    pub fn speech(&self, options: &VadOptions) -> Option<Vec<Range<u64>>> {
+        let probabilities = self.speech.as_deref()?;
+        Some(speech_spans(probabilities, self.n_samples, options))
+    }
+
     /// Cuts out a window for the encoder.
     ///
     /// - `start_frame`: the window's first frame; at or past the end of the recording it is empty.
@@ -149,8 +174,31 @@ impl Spectrogram {
     /// # Panics
     /// If `out` has another length, or `n_frames` is more than 3000.
     pub fn window(&self, start_frame: usize, n_frames: usize, out: &mut [f32]) -> Result<(), Error> {
-        assert!(n_frames <= N_FRAMES, "window: {n_frames} frames do not fit into {N_FRAMES}");
-        self.cut(start_frame, n_frames.min(self.n_frames().saturating_sub(start_frame)), 0.0, out)
+        self.join(std::iter::once(start_frame..start_frame + n_frames), out)
+    }
+
+    /// Joins pieces of the recording to a window for the encoder.
+    ///
+    /// - `pieces`: ranges of frames; what is past the end of the recording is left out.
+    /// - `out`: `[n_mels, 3000]`, row-major; what follows the frames is 0.0.
+    ///
+    /// # Errors
+    /// [`Error::Temporary`] if the values are in a file that cannot be read.
+    ///
+    /// # Panics
+    /// If `out` has another length, or the pieces have more than 3000 frames.
+    pub fn join(&self, pieces: impl Iterator<Item = Range<usize>>, out: &mut [f32]) -> Result<(), Error> {
+        assert_eq!(out.len(), self.n_mels * N_FRAMES, "window: `out` is not [n_mels, {N_FRAMES}]");
+        out.fill(0.0);
+        let mut column = 0;
+        for piece in pieces {
+            assert!(column + piece.len() <= N_FRAMES, "window: the frames do not fit into {N_FRAMES}");
+            let end = piece.end.min(self.n_frames());
+            let n_frames = end.saturating_sub(piece.start);
+            self.cut(piece.start, n_frames, column, out)?;
+            column += n_frames;
+        }
+        Ok(())
     }
 
     /// Cuts out a window in which silence follows the recording, as openai/whisper listens for its language.
@@ -164,20 +212,21 @@ impl Spectrogram {
     /// # Panics
     /// If `out` has another length.
     pub fn window_with_silence(&self, start_frame: usize, out: &mut [f32]) -> Result<(), Error> {
+        assert_eq!(out.len(), self.n_mels * N_FRAMES, "window: `out` is not [n_mels, {N_FRAMES}]");
+        out.fill(normalised(SILENCE, self.maximum));
         let n_frames = N_FRAMES.min(n_audible(self.n_samples).saturating_sub(start_frame));
-        self.cut(start_frame, n_frames, normalised(SILENCE, self.maximum), out)
+        self.cut(start_frame, n_frames, 0, out)
     }
 
-    /// Cuts out `n_frames` frames, all of which there are, and fills the rest of the window.
-    fn cut(&self, start_frame: usize, n_frames: usize, fill: f32, out: &mut [f32]) -> Result<(), Error> {
-        assert_eq!(out.len(), self.n_mels * N_FRAMES, "window: `out` is not [n_mels, {N_FRAMES}]");
-        out.fill(fill);
+    /// Writes `n_frames` frames, all of which there are, to the columns of a window from `column` on.
+    fn cut(&self, start_frame: usize, n_frames: usize, column: usize, out: &mut [f32]) -> Result<(), Error> {
         let range = start_frame * self.n_mels..(start_frame + n_frames) * self.n_mels;
+        let (n_mels, maximum, out) = (self.n_mels, self.maximum, &mut out[column..]);
         match &self.values {
             _ if n_frames == 0 => {}
-            Values::Memory(values) => normalise(&values[range], self.n_mels, self.maximum, out),
+            Values::Memory(values) => normalise(&values[range], n_mels, maximum, N_FRAMES, out),
             Values::File(file) => {
-                normalise(&read_values(file, range)?, self.n_mels, self.maximum, out);
+                normalise(&read_values(file, range)?, n_mels, maximum, N_FRAMES, out);
             }
         }
         Ok(())
@@ -214,6 +263,7 @@ fn decode(reader: &mut AudioReader, full: &SyncSender<Result<Vec<f32>, Error>>, 
 /// A spectrogram in the making.
 struct Builder {
     frames: FrameStream,
+    speech: Option<(VoiceActivity, Vec<f32>)>,
     sink: Sink,
 }
 
@@ -233,21 +283,29 @@ impl Builder {
             memory_values: options.memory_bytes / size_of::<f32>(),
             in_file: None,
         };
-        Self { frames: FrameStream::new(n_mels), sink }
+        let speech = options.voice_activity.then(Default::default);
+        Self { frames: FrameStream::new(n_mels), speech, sink }
     }
 
     fn push(&mut self, samples: &[f32]) -> Result<(), Error> {
+        if let Some((activity, probabilities)) = &mut self.speech {
+            activity.push(samples, probabilities);
+        }
         self.frames.push(samples, |frame| self.sink.push(frame))
     }
 
     fn finish(self) -> Result<Spectrogram, Error> {
-        let Self { frames, mut sink } = self;
+        let Self { frames, speech, mut sink } = self;
+        let speech = speech.map(|(activity, mut probabilities)| {
+            activity.finish(&mut probabilities);
+            probabilities
+        });
         let (n_mels, n_samples) = (frames.n_mels(), frames.n_samples());
         // The frames of nothing but zeros after these are never the maximum.
         sink.finish(frames)?;
         let maximum = sink.maximum;
         let values = sink.into_values(n_audible(n_samples) * n_mels)?;
-        Ok(Spectrogram { n_mels, n_samples, maximum, values })
+        Ok(Spectrogram { n_mels, n_samples, maximum, speech, values })
     }
 }
 

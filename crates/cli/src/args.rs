@@ -5,6 +5,7 @@ mod npu;
 mod search;
 #[cfg(feature = "server")]
 mod serve;
+mod speech;
 mod values;
 mod words;
 
@@ -18,6 +19,7 @@ pub(crate) use npu::{BufferArg, DoctorArgs, NpuArgs, NpuCommand, NpuDevice, RunA
 pub(crate) use search::SearchArgs;
 #[cfg(feature = "server")]
 pub(crate) use serve::ServeArgs;
+pub(crate) use speech::SpeechArgs;
 pub(crate) use values::Limit;
 pub(crate) use words::{GuardArgs, WordArgs};
 
@@ -210,6 +212,8 @@ pub(crate) struct TranscribeArgs {
     #[command(flatten)]
     pub(crate) fallback: FallbackArgs,
     #[command(flatten)]
+    pub(crate) speech: SpeechArgs,
+    #[command(flatten)]
     pub(crate) guard: GuardArgs,
     #[command(flatten)]
     pub(crate) words: WordArgs,
@@ -365,6 +369,7 @@ pub(crate) struct DecodingArgs {
     ///
     /// Above 1, the recording is cut at quiet moments into parts of up to 30 s,
     /// and each is transcribed on its own, without the text of the part before.
+    /// Only what is speech is transcribed then, see --vad.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) batch_size: u32,
 
@@ -417,6 +422,7 @@ pub(crate) struct FallbackArgs {
 
 #[cfg(test)]
 mod tests {
+    use boswell_audio::VadOptions;
     use clap::CommandFactory;
 
     use super::values::CountLimit;
@@ -517,6 +523,42 @@ mod tests {
     }
 
     #[test]
+    fn voice_activity_is_asked_for_as_its_users_do() {
+        let vad = |line: &[&str]| {
+            let args = transcribe(&[line, &["a.wav"]].concat());
+            assert_eq!(args.files, [PathBuf::from("a.wav")]);
+            args.speech.vad(args.decoding.batch_size > 1)
+        };
+        assert_eq!(vad(&[]), None);
+        assert_eq!(vad(&["--batch-size", "8"]), Some(VadOptions::default()));
+        for off in [["--no-vad"].as_slice(), &["--vad_filter", "False"], &["--vad=false"]] {
+            assert_eq!(vad(&[off, &["--batch_size", "8"]].concat()), None);
+        }
+        for on in
+            [["--vad"].as_slice(), &["--vad_filter", "True"], &["--vad", "True", "--vad_method", "silero"]]
+        {
+            assert_eq!(vad(on), Some(VadOptions::default()));
+        }
+        let line = ["--vad", "--vad_onset", "0.4", "--vad_offset", "0.3", "--min_speech_duration_ms", "250"];
+        let found = vad(&line).unwrap();
+        assert_eq!(
+            (found.threshold, found.neg_threshold, found.min_speech_duration_ms),
+            (0.4, Some(0.3), 250)
+        );
+        let line = [
+            "--vad",
+            "--min_silence_duration_ms=100",
+            "--speech-pad-ms",
+            "30",
+            "--vad_max_speech_duration_s",
+            "15",
+        ];
+        let found = vad(&line).unwrap();
+        assert_eq!((found.min_silence_duration_ms, found.speech_pad_ms), (100, 30));
+        assert_eq!(found.max_speech_duration_s, Some(15.0));
+    }
+
+    #[test]
     fn formats_come_with_commas_and_by_repeating() {
         let args = transcribe(&["-f", "srt,json", "--output_format", "txt", "a.wav"]);
         assert_eq!(args.output.output_format, [FormatArg::Srt, FormatArg::Json, FormatArg::Txt]);
@@ -540,6 +582,9 @@ mod tests {
             (&["--length-penalty", "x"], "a number or `none`"),
             (&["--max-line-width", "0"], "1 or more"),
             (&["--max-chars-per-second", "0"], "above 0"),
+            (&["--vad-threshold", "1.5"], "0 to 1"),
+            (&["--vad-max-speech-duration-s", "0"], "above 0"),
+            (&["--vad", "--no-vad"], "cannot be used with"),
         ];
         for (flags, expected) in cases {
             let message = parse(&[&["transcribe"], *flags, &["a.wav"]].concat()).unwrap_err().to_string();

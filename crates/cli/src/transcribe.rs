@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use boswell_audio::Spectrogram;
+use boswell_audio::{Spectrogram, SpectrogramOptions};
 use boswell_model::language_name;
 use boswell_transcribe::{Event, Options, Transcriber};
 
@@ -90,7 +90,7 @@ impl Work<'_> {
                 match event {
                     Event::Segment(segment) if broken.is_none() => broken = self.sink.segment(segment).err(),
                     Event::Segment(_) => {}
-                    Event::Progress { done_s, .. } => progress.transcribed(done_s),
+                    Event::Progress { done_s, total_s } => progress.transcribed(done_s, total_s),
                     Event::Language { code, probability: Some(probability) } => {
                         let name = language_name(code).unwrap_or(code);
                         tracing::info!("detected language: {name} ({:.0} % sure)", probability * 100.0);
@@ -121,7 +121,11 @@ impl Work<'_> {
             progress.read(read_s);
             self.interrupt.flow()
         };
-        match Spectrogram::compute(&mut input.open()?, n_mels, on_read) {
+        let options = SpectrogramOptions {
+            voice_activity: self.options.vad.is_some(),
+            ..SpectrogramOptions::default()
+        };
+        match Spectrogram::compute_with(&mut input.open()?, n_mels, &options, on_read) {
             Ok(spectrogram) => Ok(Some(spectrogram)),
             Err(boswell_audio::Error::Stopped) => Ok(None),
             Err(error) => Err(error.into()),

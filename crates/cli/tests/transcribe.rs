@@ -493,3 +493,39 @@ fn spoken_digits_have_the_times_at_which_they_were_put_together() {
     let median_s = errors_s[errors_s.len() / 2];
     assert!(median_s < 0.03, "word times are {median_s} s off in the median");
 }
+
+/// A recording of nothing: 16 kHz, one channel, 16 bits.
+fn silence(seconds: u32) -> Vec<u8> {
+    let n_bytes = seconds * 32_000;
+    let mut wav = Vec::new();
+    wav.extend_from_slice(b"RIFF");
+    wav.extend_from_slice(&(n_bytes + 36).to_le_bytes());
+    wav.extend_from_slice(b"WAVEfmt ");
+    for (number, n_bytes) in [(16_u32, 4), (1, 2), (1, 2), (16_000, 4), (32_000, 4), (2, 2), (16, 2)] {
+        wav.extend_from_slice(&number.to_le_bytes()[..n_bytes]);
+    }
+    wav.extend_from_slice(b"data");
+    wav.extend_from_slice(&n_bytes.to_le_bytes());
+    wav.resize(wav.len() + n_bytes as usize, 0);
+    wav
+}
+
+#[test]
+fn with_voice_activity_speech_is_decoded_and_silence_is_not() {
+    let (path, text) = sample();
+    for flags in [["--vad"].as_slice(), &["--batch-size", "4"], &["--batch_size", "4", "--no-vad"]] {
+        let output = boswell(&[&["transcribe", "-f", "txt", &path], flags].concat());
+        assert_code(&output, 0);
+        assert_eq!(words(&stdout(&output)), text, "{flags:?}");
+    }
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("nothing.wav");
+    fs::write(&path, silence(120)).unwrap();
+    for flags in [["--vad", "True"], ["--batch-size", "4"]] {
+        let output =
+            boswell(&[&["transcribe", "--verbose", path.to_str().unwrap()], flags.as_slice()].concat());
+        assert_code(&output, 0);
+        assert!(output.stdout.is_empty(), "{flags:?}");
+        assert!(!stderr(&output).contains("window decoded"), "{flags:?}: {}", stderr(&output));
+    }
+}

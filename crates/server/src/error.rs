@@ -202,7 +202,7 @@ impl From<boswell_transcribe::Error> for ApiError {
             Transcribe::Model(_) => Self::param("language", error.to_string()),
             Transcribe::CannotTranslate { .. } => Self::param("model", error.to_string()),
             Transcribe::Context { .. } => Self::param("prompt", error.to_string()),
-            Transcribe::Window { .. } => {
+            Transcribe::Window { .. } | Transcribe::VoiceActivity => {
                 tracing::error!("{error}");
                 Self::internal()
             }

@@ -262,19 +262,15 @@ impl Entry {
             *end = Some(Ok(()));
             return;
         }
-        let outcome = begun.with_dependent_mut(|_, lanes| {
+        let flow = begun.with_dependent_mut(|_, lanes| {
             lanes.count_step(n_decodes, elapsed);
             let mut flow = ControlFlow::Continue(());
-            if lanes.accept()? {
+            if lanes.accept() {
                 flow = lanes.hand_out(on_event);
             }
-            Ok(if lanes.is_done() { ControlFlow::Break(()) } else { flow })
+            if lanes.is_done() { ControlFlow::Break(()) } else { flow }
         });
-        *end = match outcome {
-            Ok(ControlFlow::Continue(())) => None,
-            Ok(ControlFlow::Break(())) => Some(Ok(())),
-            Err(error) => Some(Err(error)),
-        };
+        *end = flow.is_break().then_some(Ok(()));
     }
 }
 

@@ -43,6 +43,10 @@ pub enum Error {
         expected: usize,
     },
 
+    /// Only speech is to be decoded, and nobody listened for it.
+    #[error("the recording's features come without voice activity, expected them with it")]
+    VoiceActivity,
+
     /// A spectrogram that cannot be read.
     #[error("the recording's features cannot be read")]
     Features(#[from] boswell_audio::Error),

@@ -14,7 +14,6 @@ use boswell_model::Row;
 use crate::align::Aligner;
 use crate::decode::{Decode, Plan};
 use crate::encoder::Encoder;
-use crate::parts::{clips, parts};
 use crate::windows::{FRAMES_PER_SECOND, Found, Phrases, Route, Walk, WindowRequest};
 use crate::{Error, Event, Options, Transcript};
 
@@ -54,40 +53,31 @@ struct Lane<'a> {
 
 /// A lane's window on its way.
 enum Window {
-    /// Not encoded yet.
-    Asked(WindowRequest),
+    /// Not encoded yet, unless it is the last one again: that has a row.
+    Asked(WindowRequest, Option<Row>),
     Decoding(WindowRequest, Decode),
 }
 
 impl<'a> Lanes<'a> {
-    /// All lanes of the recording that `encoder` has, in a language by its code.
+    /// All lanes of the recording that `encoder` has, over `routes`, in a language by its code.
     ///
     /// # Errors
-    /// [`Error::Option`] if temperatures, clips or the batch size make no sense, [`Error::Features`] if the
-    /// spectrogram cannot be read, [`Error::Model`] if the model does not know the language.
-    pub(crate) fn new(encoder: Encoder<'a>, language: &str, options: &'a Options) -> Result<Self, Error> {
+    /// [`Error::Option`] if options make no sense, [`Error::Model`] if the model does not know the language.
+    pub(crate) fn new(
+        encoder: Encoder<'a>,
+        routes: Vec<Route>,
+        language: &str,
+        options: &'a Options,
+    ) -> Result<Self, Error> {
         let model = encoder.model;
-        let n_frames = encoder.spectrogram.n_frames();
-        let clips = clips(&options.clip_timestamps, n_frames)?;
-        let waiting = match options.batch_size {
-            0 => {
-                let (found, expected) = ("0".to_owned(), "1 or more".to_owned());
-                return Err(Error::Option { name: "batch_size", found, expected });
-            }
-            1 => vec![Route { clips, whole: (0, n_frames) }],
-            _ => {
-                let parts = parts(encoder.spectrogram, &clips)?.into_iter();
-                parts.map(|part| Route { clips: vec![part], whole: part }).collect()
-            }
-        };
-        let all_clips = waiting.iter().flat_map(|route| &route.clips);
+        let all_clips = routes.iter().flat_map(|route| &route.clips);
         let plan = Arc::new(Plan::new(model.tokenizer(), model.dims(), language, options)?);
         Ok(Self {
             n_frames: all_clips.map(|(start, end)| end.saturating_sub(*start)).sum(),
             aligner: Aligner::new(model, language, options)?,
             phrases: Arc::new(Phrases::new(language, options)),
             source: Source { encoder, plan, options },
-            waiting: waiting.into_iter(),
+            waiting: routes.into_iter(),
             lanes: VecDeque::new(),
             n_frames_done: 0,
             transcript: Transcript { language: language.to_owned(), ..Transcript::default() },
@@ -102,9 +92,8 @@ impl<'a> Lanes<'a> {
     /// Those of the window's encoding and of its prompt.
     pub(crate) fn encode_next(&mut self) -> Result<bool, Error> {
         for lane in &mut self.lanes {
-            if let Some(Window::Asked(request)) = lane.window.take_if(|window| !window.is_decoding()) {
-                let row = self.source.encoder.window(&request)?;
-                lane.window = Some(self.source.decode(request, row)?);
+            if let Some(Window::Asked(request, row)) = lane.window.take_if(|window| !window.is_decoding()) {
+                lane.window = Some(self.source.begin(request, row)?);
                 return Ok(true);
             }
         }
@@ -115,8 +104,7 @@ impl<'a> Lanes<'a> {
             let Some(route) = self.waiting.next() else { break };
             let mut walk = Walk::over(tokenizer, n_text_ctx, route, self.phrases.clone(), options)?;
             if let Some(request) = walk.request() {
-                let row = self.source.encoder.window(&request)?;
-                let window = Some(self.source.decode(request, row)?);
+                let window = Some(self.source.begin(request, None)?);
                 self.lanes.push_back(Lane { walk, window, found: Found::default() });
                 return Ok(true);
             }
@@ -139,10 +127,7 @@ impl<'a> Lanes<'a> {
     }
 
     /// Takes what windows were decoded to, and asks for the next windows of their lanes. Returns whether any was.
-    ///
-    /// # Errors
-    /// Those of the prompt of a window that is decoded again.
-    pub(crate) fn accept(&mut self) -> Result<bool, Error> {
+    pub(crate) fn accept(&mut self) -> bool {
         let mut is_any = false;
         for lane in &mut self.lanes {
             let Some(Window::Decoding(request, decode)) = lane.window.take_if(|window| window.is_finished())
@@ -162,23 +147,26 @@ impl<'a> Lanes<'a> {
             );
             let mut row = decode.into_row();
             let started = Instant::now();
-            let found = lane.walk.accept(&request, &decoded, |segments, last_speech_s| {
+            let mut found = lane.walk.accept(&request, &decoded, |segments, last_speech_s| {
                 self.aligner.add_words(&mut row, &request, segments, last_speech_s);
             });
             self.source.encoder.stages.decode += started.elapsed();
-            lane.found.segments.extend(found.segments);
-            lane.found.dropped.extend(found.dropped);
+            let timeline = &self.source.encoder.timeline;
+            found.segments.iter_mut().for_each(|segment| timeline.restore(segment));
+            found.dropped.iter_mut().for_each(|dropped| timeline.restore_dropped(dropped));
+            lane.found.segments.append(&mut found.segments);
+            lane.found.dropped.append(&mut found.dropped);
             lane.window = match lane.walk.request() {
                 Some(next) if (next.seek, next.n_frames) == (request.seek, request.n_frames) => {
-                    Some(self.source.decode(next, row)?)
+                    Some(Window::Asked(next, Some(row)))
                 }
                 next => {
                     self.source.encoder.model.reclaim(row);
-                    next.map(Window::Asked)
+                    next.map(|next| Window::Asked(next, None))
                 }
             };
         }
-        Ok(is_any)
+        is_any
     }
 
     /// Hands out what is found, in the order of the recording.
@@ -233,8 +221,12 @@ impl<'a> Lanes<'a> {
 }
 
 impl Source<'_> {
-    /// A window that `row` is over, to be decoded.
-    fn decode(&self, request: WindowRequest, row: Row) -> Result<Window, Error> {
+    /// Begins to decode a window, which is encoded unless it comes with a row.
+    fn begin(&mut self, request: WindowRequest, row: Option<Row>) -> Result<Window, Error> {
+        let row = match row {
+            Some(row) => row,
+            None => self.encoder.window(&request)?,
+        };
         let seed = seed(self.options, &request);
         let decode = Decode::new(self.plan.clone(), &request.prompt, request.temperature, seed, row)?;
         Ok(Window::Decoding(request, decode))

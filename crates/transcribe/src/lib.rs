@@ -3,7 +3,9 @@
 //! [`Transcriber`] takes a recording's [`Spectrogram`](boswell_audio::Spectrogram) and gives its [`Transcript`]:
 //!
 //! ```text
-//! Spectrogram ─► Walk: which window next, with which prompt, at which temperature
+//! Spectrogram ─► Course: clips, speech, parts
+//!                  │
+//!                Walk: which window next, with which prompt, at which temperature
 //!                  │
 //!                  ├─► Model::encode, once per window
 //!                  ├─► Decode, step: logits → Rules → Search → next tokens, until the end
@@ -27,6 +29,7 @@ mod options;
 mod output;
 mod parts;
 mod rules;
+mod timeline;
 mod transcriber;
 mod transcript;
 mod windows;

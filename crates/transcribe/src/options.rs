@@ -1,5 +1,6 @@
 //! What a caller may ask of a transcription.
 
+use boswell_audio::VadOptions;
 use boswell_model::Task;
 
 /// How a recording is to be transcribed. The default is openai/whisper's `transcribe()` at temperature 0.
@@ -51,6 +52,10 @@ pub struct Options {
     /// Parts to transcribe, in seconds: start, end, start, end, …; the last end may be missing. Empty: everything.
     pub clip_timestamps: Vec<f64>,
 
+    /// Decode only where somebody speaks, and take this for speech; `None`: decode everything. Needs a spectrogram with
+    /// [voice activity](boswell_audio::SpectrogramOptions::voice_activity).
+    pub vad: Option<VadOptions>,
+
     /// Find when each word is spoken, and let segments begin and end with their words.
     pub word_timestamps: bool,
     /// Marks that are joined to the word after them.
@@ -88,7 +93,8 @@ pub struct Options {
     /// Start of every window's text.
     pub prefix: Option<String>,
     /// How many windows are decoded together. Above 1 the recording is cut into parts at quiet moments, and each is
-    /// transcribed on its own: faster, and without the text of the part before.
+    /// transcribed on its own: faster, and without the text of the part before. With `vad`, parts begin and end with
+    /// speech, and pauses stay where a part has room for them.
     pub batch_size: usize,
     /// Where the draws at temperatures above 0 start; the same seed draws the same tokens.
     pub seed: u64,
@@ -124,6 +130,7 @@ impl Default for Options {
             hotwords: None,
             carry_initial_prompt: false,
             clip_timestamps: Vec::new(),
+            vad: None,
             word_timestamps: false,
             prepend_punctuations: "\"'“¿([{-".to_owned(),
             append_punctuations: "\"'.。,，!！?？:：”)]}、".to_owned(),

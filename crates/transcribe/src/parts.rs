@@ -1,14 +1,113 @@
-//! Where a recording is cut: into the clips asked for, and those into parts of a window's length.
+//! Where a recording is cut: into the clips asked for, those into speech, and that into parts of a window's length.
 
-use boswell_audio::{N_FRAMES, Spectrogram};
+use boswell_audio::{HOP_LENGTH, N_FRAMES, Spectrogram};
 
-use crate::Error;
-use crate::windows::FRAMES_PER_SECOND;
+use crate::timeline::Timeline;
+use crate::windows::{FRAMES_PER_SECOND, Route};
+use crate::{Error, Options};
 
 /// A cut is looked for in so many frames at the end of a window.
 const SEARCH_FRAMES: usize = 10 * FRAMES_PER_SECOND;
 /// A pause is at least so many frames long.
 const PAUSE_FRAMES: usize = FRAMES_PER_SECOND / 5;
+
+/// What of a recording is decoded, and in which order.
+#[derive(Debug)]
+pub(crate) struct Course {
+    /// The time of the routes.
+    pub(crate) timeline: Timeline,
+    /// The parts that are decoded each on its own, in order.
+    pub(crate) routes: Vec<Route>,
+    /// Where the recording first speaks, as far as that is known: its language is heard there. `None`: nowhere.
+    pub(crate) first_speech: Option<usize>,
+}
+
+impl Course {
+    /// Plans the decoding of a recording.
+    ///
+    /// # Errors
+    /// [`Error::Option`] if clips or the batch size make no sense, [`Error::VoiceActivity`] if nobody listened for
+    /// speech that is asked for, [`Error::Features`] if the spectrogram cannot be read.
+    pub(crate) fn new(spectrogram: &Spectrogram, options: &Options) -> Result<Self, Error> {
+        if options.batch_size == 0 {
+            let (found, expected) = ("0".to_owned(), "1 or more".to_owned());
+            return Err(Error::Option { name: "batch_size", found, expected });
+        }
+        let n_frames = spectrogram.n_frames();
+        let clips = clips(&options.clip_timestamps, n_frames)?;
+        let is_batched = options.batch_size > 1;
+        let mut course =
+            Self { timeline: Timeline::of_recording(), routes: Vec::new(), first_speech: Some(0) };
+        if let Some(speech) = speech(spectrogram, options)? {
+            let clips: Vec<_> = clips.iter().map(|clip| within(&speech, *clip)).collect();
+            course.first_speech = clips.iter().flatten().map(|(start, _)| *start).next();
+            if is_batched {
+                for clip in &clips {
+                    course.routes.extend(merged(&parts(spectrogram, clip)?).map(alone));
+                }
+            } else {
+                course.timeline = Timeline::of_pieces(&clips.concat());
+                course.routes.push(in_a_row(&clips));
+            }
+        } else if is_batched {
+            course.routes.extend(parts(spectrogram, &clips)?.into_iter().map(alone));
+        } else {
+            course.routes.push(Route { clips, whole: (0, n_frames) });
+        }
+        Ok(course)
+    }
+}
+
+/// A part that nothing is around.
+fn alone(part: (usize, usize)) -> Route {
+    Route { clips: vec![part], whole: part }
+}
+
+/// All speech, clip by clip, on a time line of its own.
+fn in_a_row(clips: &[Vec<(usize, usize)>]) -> Route {
+    let mut end = 0;
+    let clip = |speech: &Vec<(usize, usize)>| {
+        let start = end;
+        end += speech.iter().map(|(start, end)| end - start).sum::<usize>();
+        (start, end)
+    };
+    let clips = clips.iter().map(clip).collect();
+    Route { clips, whole: (0, end) }
+}
+
+/// The spans of speech, in frames, if only they are to be decoded.
+fn speech(spectrogram: &Spectrogram, options: &Options) -> Result<Option<Vec<(usize, usize)>>, Error> {
+    let Some(vad) = &options.vad else { return Ok(None) };
+    let spans = spectrogram.speech(vad).ok_or(Error::VoiceActivity)?;
+    let mut last_end = 0;
+    let frames = spans.iter().map(|span| {
+        // Spans that touch each other share no frame.
+        let start = last_end.max(span.start as usize / HOP_LENGTH);
+        last_end = (span.end as usize).div_ceil(HOP_LENGTH).min(spectrogram.n_frames()).max(start);
+        (start, last_end)
+    });
+    Ok(Some(frames.filter(|(start, end)| start < end).collect()))
+}
+
+/// What of spans is in a clip.
+fn within(spans: &[(usize, usize)], clip: (usize, usize)) -> Vec<(usize, usize)> {
+    let spans = spans.iter().map(|(start, end)| (*start.max(&clip.0), *end.min(&clip.1)));
+    spans.filter(|(start, end)| start < end).collect()
+}
+
+/// Joins parts, with what is between them, as far as a window goes.
+///
+/// Source: `merge_chunks` in m-bain/whisperX `whisperx/vads/vad.py`.
+fn merged(parts: &[(usize, usize)]) -> impl Iterator<Item = (usize, usize)> {
+    let mut merged: Vec<(usize, usize)> = Vec::new();
+    for &(start, end) in parts {
+        match merged.last_mut() {
+            Some(last) if end - last.0 <= N_FRAMES => last.1 = end,
+            _ => merged.push((start, end)),
+        }
+    }
+    merged.into_iter()
+}
 
 /// The parts to transcribe, in frames, within the recording.
 pub(crate) fn clips(timestamps: &[f64], n_frames: usize) -> Result<Vec<(usize, usize)>, Error> {
@@ -32,10 +131,7 @@ pub(crate) fn clips(timestamps: &[f64], n_frames: usize) -> Result<Vec<(usize, u
 ///
 /// # Errors
 /// [`Error::Features`] if the spectrogram cannot be read.
-pub(crate) fn parts(
-    spectrogram: &Spectrogram,
-    clips: &[(usize, usize)],
-) -> Result<Vec<(usize, usize)>, Error> {
+fn parts(spectrogram: &Spectrogram, clips: &[(usize, usize)]) -> Result<Vec<(usize, usize)>, Error> {
     let mut mel = vec![0.0; spectrogram.n_mels() * N_FRAMES];
     let mut parts = Vec::new();
     for &(mut start, end) in clips {
@@ -82,6 +178,31 @@ mod tests {
             assert_eq!(pair[0].1, pair[1].0);
             assert!((10..40).contains(&(pair[0].1 % 400)), "{parts:?}");
             assert!((2_000..=3_000).contains(&(pair[0].1 - pair[0].0)), "{parts:?}");
+        }
+    }
+
+    #[test]
+    fn speech_in_a_clip_is_joined_as_far_as_a_window_goes() {
+        let speech = [(100, 900), (1200, 2900), (3050, 3100), (3101, 6000), (9000, 9001)];
+        let clip = within(&speech, (500, 5000));
+        assert_eq!(clip, [(500, 900), (1200, 2900), (3050, 3100), (3101, 5000)]);
+        assert_eq!(merged(&clip).collect::<Vec<_>>(), [(500, 3100), (3101, 5000)]);
+        assert_eq!(merged(&speech).collect::<Vec<_>>(), [(100, 3100), (3101, 6000), (9000, 9001)]);
+        assert_eq!(merged(&[]).count(), 0);
+    }
+
+    #[test]
+    fn silence_is_not_decoded() {
+        use boswell_audio::{SpectrogramOptions, VadOptions};
+        let listening = SpectrogramOptions { voice_activity: true, ..SpectrogramOptions::default() };
+        let silence = Spectrogram::from_waveform_with(&[0.0; 1_600_000], 80, &listening).unwrap();
+        for batch_size in [1, 8] {
+            let options = Options { vad: Some(VadOptions::default()), batch_size, ..Options::default() };
+            let course = Course::new(&silence, &options).unwrap();
+            assert_eq!(course.first_speech, None);
+            assert!(course.routes.iter().flat_map(|route| &route.clips).all(|(start, end)| start == end));
+            let unheard = Spectrogram::from_waveform(&[0.0; 16_000], 80).unwrap();
+            assert!(matches!(Course::new(&unheard, &options), Err(Error::VoiceActivity)));
         }
     }
 

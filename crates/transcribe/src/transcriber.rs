@@ -11,6 +11,8 @@ use crate::decode::{Decode, step};
 use crate::encoder::Encoder;
 use crate::lanes::Lanes;
 use crate::language::{LanguageProbability, language_code};
+use crate::parts::Course;
+use crate::timeline::Timeline;
 use crate::{Error, Options, Segment, Transcript};
 
 /// Transcribes recordings with one model. Several threads may do so at once.
@@ -32,14 +34,14 @@ pub enum Event<'a> {
     Segment(&'a Segment),
     /// A window is done.
     Progress {
-        /// Seconds of the recording that are behind.
+        /// Seconds that are decoded.
         done_s: f64,
-        /// Seconds of the recording.
+        /// Seconds to decode: the recording, or as much of it as clips and speech leave.
         total_s: f64,
     },
     /// The decoding has ended, or was stopped in its course. Told last.
     End(Stages),
-    /// A token of a window was decoded. Tells nothing, but is a chance to stop.
+    /// A window was encoded, or a token of one decoded. Tells nothing, but is a chance to stop.
     Step,
 }
 
@@ -75,8 +77,9 @@ impl Transcriber {
     ///
     /// # Errors
     /// [`Error::Model`], [`Error::CannotTranslate`] or [`Error::Option`] if the model cannot do what `options` ask
-    /// for or they make no sense, [`Error::Context`] if a prefix is too long, [`Error::Features`] if the spectrogram
-    /// cannot be read, [`Error::Window`] if the model does not see 30 s at once.
+    /// for or they make no sense, [`Error::Context`] if a prefix is too long, [`Error::VoiceActivity`] if the spectrogram
+    /// comes without it and `options` ask for it, [`Error::Features`] if it cannot be read, [`Error::Window`] if the
+    /// model does not see 30 s at once. What was found before an error is told.
     ///
     /// # Panics
     /// If the spectrogram has another number of mel bands than the model.
@@ -90,7 +93,10 @@ impl Transcriber {
         let (mut lanes, mut flow) = begin(model, spectrogram, options, &mut on_event)?;
         let mut scratch = Scratch::default();
         while flow.is_continue() {
-            while lanes.encode_next()? {}
+            flow = encode(&mut lanes, &mut on_event)?;
+            if flow.is_break() {
+                break;
+            }
             let started = Instant::now();
             let mut decodes: Vec<&mut Decode> = lanes.decodes().collect();
             let n_decodes = decodes.len();
@@ -100,7 +106,7 @@ impl Transcriber {
             step(model, &mut decodes, &mut scratch);
             lanes.count_step(n_decodes, started.elapsed());
             flow = on_event(Event::Step);
-            if flow.is_continue() && lanes.accept()? {
+            if flow.is_continue() && lanes.accept() {
                 flow = lanes.hand_out(&mut on_event);
             }
         }
@@ -119,8 +125,21 @@ impl Transcriber {
         if !self.model.tokenizer().is_multilingual() {
             return Ok(Vec::new());
         }
-        Encoder::new(&self.model, spectrogram)?.language_probabilities()
+        Encoder::new(&self.model, spectrogram, Timeline::of_recording())?.language_probabilities(0)
     }
+}
+
+/// Encodes the windows that are to be decoded next.
+fn encode(
+    lanes: &mut Lanes<'_>,
+    on_event: &mut dyn FnMut(Event<'_>) -> ControlFlow<()>,
+) -> Result<ControlFlow<()>, Error> {
+    while lanes.encode_next()? {
+        if on_event(Event::Step).is_break() {
+            return Ok(ControlFlow::Break(()));
+        }
+    }
+    Ok(ControlFlow::Continue(()))
 }
 
 /// Begins a recording: its language is told, after the model has listened for it if need be, and no window is encoded.
@@ -141,23 +160,29 @@ pub(crate) fn begin<'a>(
     if options.task == Task::Translate {
         check_translates(model.dims())?;
     }
-    let mut encoder = Encoder::new(model, spectrogram)?;
-    let (language, probability) = language(options, &mut encoder)?;
-    let lanes = Lanes::new(encoder, &language, options)?;
+    let Course { timeline, routes, first_speech } = Course::new(spectrogram, options)?;
+    let mut encoder = Encoder::new(model, spectrogram, timeline)?;
+    let (language, probability) = language(options, first_speech, &mut encoder)?;
+    let lanes = Lanes::new(encoder, routes, &language, options)?;
     let flow = on_event(Event::Language { code: &language, probability });
     Ok((lanes, flow))
 }
 
 /// The code of the language asked for or detected, and in the latter case its probability.
-fn language(options: &Options, encoder: &mut Encoder<'_>) -> Result<(String, Option<f32>), Error> {
+fn language(
+    options: &Options,
+    first_speech: Option<usize>,
+    encoder: &mut Encoder<'_>,
+) -> Result<(String, Option<f32>), Error> {
     let tokenizer = encoder.model.tokenizer();
     if let Some(language) = &options.language {
         return Ok((language_code(tokenizer, language).to_owned(), None));
     }
-    if !tokenizer.is_multilingual() {
+    // Where nobody speaks, the language is of no account, and an encoder run is a high price for it.
+    let Some(start_frame) = first_speech.filter(|_| tokenizer.is_multilingual()) else {
         return Ok(("en".to_owned(), None));
-    }
-    let LanguageProbability { code, probability } = encoder.language_probabilities()?[0];
+    };
+    let LanguageProbability { code, probability } = encoder.language_probabilities(start_frame)?[0];
     tracing::info!(language = code, probability, "language detected");
     Ok((code.to_owned(), Some(probability)))
 }

@@ -65,7 +65,7 @@ fn a_stream_gives_the_frames_of_the_whole() {
     let maximum = frames.iter().copied().fold(f32::MIN, f32::max);
     let n_frames = frames.len() / 128;
     let mut values = vec![0.0; frames.len()];
-    normalise(&frames, 128, maximum, &mut values);
+    normalise(&frames, 128, maximum, values.len() / 128, &mut values);
     for (row, whole) in values.chunks_exact(n_frames).zip(mel.values().chunks_exact(mel.n_frames())) {
         assert_eq!(row, &whole[..n_frames]);
     }

@@ -56,7 +56,7 @@ fn values_in_a_file_are_those_in_memory() {
     let in_memory = Spectrogram::from_waveform(&waveform, 80).unwrap();
     assert!(matches!(in_memory.values, Values::Memory(_)));
     for memory_bytes in [0, 1000, 100_000] {
-        let mut builder = Builder::new(80, &SpectrogramOptions { memory_bytes });
+        let mut builder = Builder::new(80, &SpectrogramOptions { memory_bytes, voice_activity: false });
         waveform.chunks(12_345).for_each(|chunk| builder.push(chunk).unwrap());
         let in_file = builder.finish().unwrap();
         assert!(matches!(in_file.values, Values::File(_)));
@@ -91,4 +91,29 @@ fn reading_reports_progress_and_stops_when_asked() {
 
     let stopped = Spectrogram::compute(&mut open(), 80, |_| ControlFlow::Break(()));
     assert!(matches!(stopped, Err(Error::Stopped)));
+}
+
+#[test]
+fn pieces_are_joined_to_a_window() {
+    let waveform = waveform(200_000);
+    let spectrogram = Spectrogram::from_waveform(&waveform, 80).unwrap();
+    let whole = window(&spectrogram, 0, 1250);
+    let mut joined = vec![f32::NAN; 80 * N_FRAMES];
+    spectrogram.join([3..50, 700..700, 900..1013, 1200..1400].into_iter(), &mut joined).unwrap();
+    let frames: Vec<usize> = (3..50).chain(900..1013).chain(1200..1250).collect();
+    for (joined, whole) in joined.chunks_exact(N_FRAMES).zip(whole.chunks_exact(N_FRAMES)) {
+        assert!(joined.iter().zip(&frames).all(|(value, frame)| *value == whole[*frame]));
+        assert!(joined[frames.len()..].iter().all(|value| *value == 0.0));
+    }
+}
+
+#[test]
+fn speech_is_listened_for_if_that_is_asked_for() {
+    let waveform = waveform(20_000);
+    let options = SpectrogramOptions { voice_activity: true, ..SpectrogramOptions::default() };
+    let heard = Spectrogram::from_waveform_with(&waveform, 80, &options).unwrap();
+    assert_eq!(heard.speech.as_ref().map(Vec::len), Some(40));
+    assert_eq!(heard.speech(&VadOptions::default()), Some(Vec::new()));
+    let unheard = Spectrogram::from_waveform(&waveform, 80).unwrap();
+    assert_eq!(unheard.speech(&VadOptions::default()), None);
 }

@@ -42,7 +42,9 @@ pub(crate) fn normalise(args: impl Iterator<Item = OsString>, command: &Command)
 /// The names of all flags of `command` and its subcommands that take `=true` or nothing.
 fn switches(command: &Command) -> Vec<String> {
     let own = command.get_arguments().filter(|arg| arg.is_require_equals_set());
-    let own = own.filter_map(|arg| arg.get_long().map(str::to_owned));
+    let own =
+        own.flat_map(|arg| arg.get_long().into_iter().chain(arg.get_all_aliases().into_iter().flatten()));
+    let own = own.map(str::to_owned);
     own.chain(command.get_subcommands().flat_map(switches)).collect()
 }
 

@@ -111,3 +111,27 @@ pub(super) fn bytes(text: &str) -> Result<u64, String> {
     let number: u64 = digits.trim().parse().map_err(|_| expected())?;
     number.checked_mul(1 << shift).filter(|bytes| *bytes > 0).ok_or_else(expected)
 }
+
+/// A probability.
+pub(super) fn probability(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(number) if (0.0..=1.0).contains(&number) => Ok(number),
+        _ => Err("expected a probability: 0 to 1".into()),
+    }
+}
+
+/// A probability, or none.
+pub(super) fn limit_on_probability(text: &str) -> Result<Limit, String> {
+    match text.parse()? {
+        Limit(None) => Ok(Limit(None)),
+        Limit(Some(_)) => probability(text).map(|number| Limit(Some(number))),
+    }
+}
+
+/// A length of time above 0, or none.
+pub(super) fn limit_on_seconds(text: &str) -> Result<Limit, String> {
+    match text.parse()? {
+        Limit(Some(length_s)) if length_s <= 0.0 => Err("expected seconds above 0, or `none`".into()),
+        limit => Ok(limit),
+    }
+}

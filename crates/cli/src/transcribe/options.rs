@@ -13,7 +13,7 @@ use crate::usage::usage;
 /// If the language is none that Whisper knows, a clip ends before it begins, or silence is to be known by words that are
 /// not asked for.
 pub(super) fn options(args: &TranscribeArgs) -> Result<Options> {
-    let TranscribeArgs { decoding, search, fallback, guard, words, .. } = args;
+    let TranscribeArgs { decoding, search, fallback, speech, guard, words, .. } = args;
     Ok(Options {
         task: match decoding.task {
             TaskArg::Transcribe => Task::Transcribe,
@@ -35,6 +35,7 @@ pub(super) fn options(args: &TranscribeArgs) -> Result<Options> {
         prompt_reset_on_temperature: search.prompt_reset_on_temperature as f32,
         hotwords: search.hotwords.clone(),
         carry_initial_prompt: decoding.carry_initial_prompt,
+        vad: speech.vad(decoding.batch_size > 1),
         word_timestamps: words.word_timestamps,
         prepend_punctuations: words.prepend_punctuations.clone(),
         append_punctuations: words.append_punctuations.clone(),

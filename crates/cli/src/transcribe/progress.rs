@@ -32,8 +32,10 @@ impl<'a> Progress<'a> {
         self.total_s = total_s;
     }
 
-    /// So many of the recording's seconds are transcribed.
-    pub(super) fn transcribed(&mut self, done_s: f64) {
+    /// So many of the seconds that hold speech are transcribed.
+    pub(super) fn transcribed(&mut self, done_s: f64, speech_s: f64) {
+        // What is silent is done as fast as what is not.
+        let done_s = done_s / speech_s.max(f64::MIN_POSITIVE) * self.total_s;
         self.done_s = done_s;
         let speed = done_s / self.started.elapsed().as_secs_f64();
         let (done, total) = (clock(done_s), clock(self.total_s));
