@@ -95,7 +95,7 @@ impl Machine {
     }
 
     fn report(&self, text: String) {
-        tracing::error!("emulated NPU: {text}");
+        tracing::debug!("emulated NPU: {text}");
         locked(&self.reports).push(text);
     }
 

@@ -289,8 +289,7 @@ impl<'a> Steps<'a> {
         let start = self.at;
         if id == id::DMA_WRITE {
             let [high, low, offset, length] = self.take()?;
-            let length = (length & 0xFFFF) as usize;
-            let data = need("the CDO's data zone", data.bytes(), offset as usize, length * 4)?;
+            let data = transformed_data(data.bytes(), offset as usize, (length & 0xFFFF) as usize * 4)?;
             let address = u64::from(high) << 32 | u64::from(low);
             return Ok(Some(Command::DmaWrite { address, data: Words::new(data) }));
         }
@@ -317,6 +316,15 @@ impl<'a> Steps<'a> {
         self.at += len;
         Ok(words)
     }
+}
+
+/// The data of a transformed image's DMA write. The packer of images in use left the CDO's header out of their length,
+/// so that so much is missing at their end; what is there is taken.
+fn transformed_data(zone: &[u8], start: usize, length: usize) -> Result<&[u8], Error> {
+    const MISSING: usize = HEADER_WORDS * 4;
+    let there = zone.len().saturating_sub(start).min(length);
+    let taken = if length - there <= MISSING { there } else { length };
+    need("the CDO's data zone", zone, start.min(zone.len()), taken)
 }
 
 fn command(id: u32, payload: Words<'_>, start: usize) -> Result<Command<'_>, Error> {

@@ -163,9 +163,16 @@ pub(crate) struct Transfer {
 
 impl Transfer {
     pub(crate) fn new(words: u32) -> Self {
-        let descriptor = Descriptor { burst: 2, ..Descriptor::linear(0, words) }.encode(TileKind::Shim);
-        let bytes: Vec<u8> = descriptor.iter().flat_map(|word| word.to_le_bytes()).collect();
-        Self { input: bytes.clone(), output: bytes }
+        Self::between(words, words)
+    }
+
+    /// So many words in, and so many out.
+    pub(crate) fn between(input: u32, output: u32) -> Self {
+        let descriptor = |words| {
+            let descriptor = Descriptor { burst: 2, ..Descriptor::linear(0, words) };
+            descriptor.encode(TileKind::Shim).iter().flat_map(|word| word.to_le_bytes()).collect()
+        };
+        Self { input: descriptor(input), output: descriptor(output) }
     }
 
     pub(crate) fn operations(&self) -> Vec<Operation<'_>> {

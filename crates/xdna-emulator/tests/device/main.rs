@@ -5,6 +5,7 @@
 mod faults;
 mod hostile;
 mod loopback;
+mod reference;
 mod refusals;
 mod rules;
 mod suite;

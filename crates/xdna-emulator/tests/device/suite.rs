@@ -133,7 +133,10 @@ pub(crate) fn programs_share_the_heap(device: &Device) {
     let heap = Heap::new(device).unwrap();
     let programs: Vec<Program> =
         (1..20).map(|idx| Program::new(&heap, &vec![idx as u8; idx * 5000]).unwrap()).collect();
-    assert_eq!(programs.iter().map(Program::len).sum::<usize>(), (1..20).map(|idx| idx * 5000).sum());
+    assert_eq!(
+        programs.iter().map(Program::len).sum::<usize>(),
+        (1..20).map(|idx| idx * 5000).sum::<usize>()
+    );
     drop(programs);
     let large = Program::new(&heap, &vec![1; 40 << 20]).unwrap();
     assert!(Program::new(&heap, &vec![1; 40 << 20]).is_err(), "more than the heap");
