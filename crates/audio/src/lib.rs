@@ -29,6 +29,7 @@ mod vad;
 pub use error::Error;
 pub use mel::{HOP_LENGTH, LogMel, N_FFT, log_mel, mel_filters, pad_or_trim};
 pub use reader::AudioReader;
+pub use resample::Resampler;
 pub use spectrogram::{Spectrogram, SpectrogramOptions};
 pub use vad::{VAD_CHUNK, VadOptions, VoiceActivity, speech_spans};
 

@@ -21,7 +21,11 @@ const MIN_BLOCK: usize = 512;
 
 /// Turns a stream of samples of any rate into one of 16 kHz, without delay: output sample `k` lies at
 /// input time `k / 16000` s, and `n` samples become `round(n · 16000 / rate)`, however they are cut.
-pub(crate) enum Resampler {
+pub struct Resampler {
+    kind: Kind,
+}
+
+enum Kind {
     /// The rate is right already.
     Identity,
     /// It is not.
@@ -29,7 +33,7 @@ pub(crate) enum Resampler {
 }
 
 /// A block-wise resampler in the frequency domain, with its delay taken away.
-pub(crate) struct FftResampler {
+struct FftResampler {
     fft: Fft<f32>,
     rate: u64,
     pending: Vec<f32>, // fewer samples than a block takes
@@ -40,14 +44,14 @@ pub(crate) struct FftResampler {
 }
 
 impl Resampler {
-    /// Builds a resampler from `rate`, in Hz, which lies between [`MIN_RATE`] and [`MAX_RATE`].
+    /// Builds a resampler from `rate`, in Hz, which lies between 1,000 and 768,000.
     ///
     /// # Panics
     /// If it does not.
-    pub(crate) fn new(rate: u32) -> Self {
+    pub fn new(rate: u32) -> Self {
         assert!((MIN_RATE..=MAX_RATE).contains(&rate), "cannot resample from {rate} Hz");
         if rate as usize == SAMPLE_RATE {
-            return Self::Identity;
+            return Self { kind: Kind::Identity };
         }
         let rate = rate as usize;
         let divisor = gcd(rate, SAMPLE_RATE);
@@ -61,29 +65,22 @@ impl Resampler {
         let block = vec![0.0; fft.output_frames_max()];
         let to_skip = fft.output_delay();
         let rate = rate as u64;
-        Self::Fft(Box::new(FftResampler {
-            fft,
-            rate,
-            pending: Vec::new(),
-            block,
-            n_in: 0,
-            n_out: 0,
-            to_skip,
-        }))
+        let fft = FftResampler { fft, rate, pending: Vec::new(), block, n_in: 0, n_out: 0, to_skip };
+        Self { kind: Kind::Fft(Box::new(fft)) }
     }
 
     /// Takes the next samples and appends what they complete to `out`.
-    pub(crate) fn push(&mut self, samples: &[f32], out: &mut Vec<f32>) {
-        match self {
-            Self::Identity => out.extend_from_slice(samples),
-            Self::Fft(resampler) => resampler.push(samples, out),
+    pub fn push(&mut self, samples: &[f32], out: &mut Vec<f32>) {
+        match &mut self.kind {
+            Kind::Identity => out.extend_from_slice(samples),
+            Kind::Fft(resampler) => resampler.push(samples, out),
         }
     }
 
     /// Appends what is left to `out`. The resampler is as new afterwards, but for its filter's memory:
     /// it must not be used again.
-    pub(crate) fn finish(self, out: &mut Vec<f32>) {
-        if let Self::Fft(resampler) = self {
+    pub fn finish(self, out: &mut Vec<f32>) {
+        if let Kind::Fft(resampler) = self.kind {
             resampler.finish(out);
         }
     }

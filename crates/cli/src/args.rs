@@ -1,5 +1,7 @@
 //! The command line: what may be said, and what each word means.
 
+#[cfg(feature = "server")]
+pub(crate) mod layers;
 pub(crate) mod normalise;
 mod npu;
 mod search;

@@ -13,10 +13,11 @@ mod serve;
 mod transcribe;
 mod usage;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use clap::{CommandFactory, FromArgMatches};
+use clap::{ArgMatches, CommandFactory, FromArgMatches};
 
 use args::{Cli, Command, ModelsCommand, normalise};
 use screen::{ReaderGone, Screen};
@@ -28,10 +29,11 @@ const WRONG_USAGE: u8 = 2;
 fn main() -> ExitCode {
     let definition = Cli::command();
     let line = normalise::normalise(std::env::args_os(), &definition);
-    let matches = definition.get_matches_from(line);
+    let matches = definition.clone().get_matches_from(&line);
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let screen = Screen::open(&cli.messages);
-    match run(cli.command, &screen) {
+    let command = completed(cli.command, line, definition, &matches);
+    match command.and_then(|command| run(command, &screen)) {
         Ok(code) => code,
         Err(error) if error.is::<ReaderGone>() => ExitCode::SUCCESS,
         Err(error) => {
@@ -39,6 +41,27 @@ fn main() -> ExitCode {
             if error.is::<UsageError>() { ExitCode::from(WRONG_USAGE) } else { ExitCode::FAILURE }
         }
     }
+}
+
+/// The command, with what the environment and a configuration file say where the command line does not.
+#[cfg(feature = "server")]
+fn completed(
+    command: Command,
+    line: Vec<OsString>,
+    mut definition: clap::Command,
+    matches: &ArgMatches,
+) -> Result<Command> {
+    let Some(("serve", flags)) = matches.subcommand() else { return Ok(command) };
+    definition.build();
+    let serve = definition.find_subcommand("serve").expect("there is a command `serve`");
+    let line = args::layers::complete(line, serve, flags, |name| std::env::var_os(name))?;
+    let matches = definition.get_matches_from(line);
+    Ok(Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit()).command)
+}
+
+#[cfg(not(feature = "server"))]
+fn completed(command: Command, _: Vec<OsString>, _: clap::Command, _: &ArgMatches) -> Result<Command> {
+    Ok(command)
 }
 
 fn run(command: Command, screen: &Screen) -> Result<ExitCode> {

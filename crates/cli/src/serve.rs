@@ -1,5 +1,6 @@
 //! `boswell serve`: the server, with the models that the command line names.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -21,7 +22,8 @@ const KEYS_VARIABLE: &str = "BOSWELL_API_KEYS";
 pub(crate) fn run(args: &ServeArgs, screen: &Screen) -> Result<ExitCode> {
     let server = Server::bind(args.listen, settings(args)?, catalogue(args, screen)?)?;
     let address = server.address();
-    tracing::info!("listening on http://{address}/v1 (Ctrl-C ends)");
+    let scheme = if args.tls_certificate.is_some() { "https" } else { "http" };
+    tracing::info!("listening on {scheme}://{address}/v1 (Ctrl-C ends)");
     if !address.ip().is_loopback() && args.api_key.is_empty() && keys_of_environment().is_empty() {
         tracing::warn!("everybody who reaches {address} may use it: --api-key asks for a key");
     }
@@ -49,9 +51,30 @@ fn settings(args: &ServeArgs) -> Result<Settings> {
             }
             Limit(ttl) => ttl.map(|ttl| seconds("--model-ttl", ttl)).transpose()?,
         },
+        outside_hosts: args.outside_host.clone(),
+        webhook_secret: args.webhook_secret.clone(),
+        requests_per_minute: args.requests_per_minute,
+        cors_origins: args.cors_origin.clone(),
+        tls: args.tls_certificate.clone().zip(args.tls_key.clone()),
+        wyoming: args.wyoming,
+        jobs_dir: jobs_dir(args),
+        job_retention: seconds("--job-retention", args.job_retention)?,
         temp_dir: args.temp_dir.clone().unwrap_or_else(|| defaults.temp_dir.clone()),
         ..defaults
     })
+}
+
+/// Where jobs are kept.
+fn jobs_dir(args: &ServeArgs) -> Option<PathBuf> {
+    match &args.jobs_dir {
+        Some(none) if none.as_os_str() == "none" => None,
+        Some(folder) => Some(folder.clone()),
+        None => {
+            let state = std::env::var_os("XDG_STATE_HOME").filter(|folder| !folder.is_empty());
+            let home = || Some(std::env::home_dir()?.join(".local/state"));
+            state.map(PathBuf::from).or_else(home).map(|folder| folder.join("boswell"))
+        }
+    }
 }
 
 /// The keys in the environment.

@@ -1,23 +1,26 @@
 //! The routes.
 
 use std::any::Any;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::extract::{DefaultBodyLimit, Path, Request, State as Shared};
-use axum::http::{Method, Uri, header};
+use axum::extract::{ConnectInfo, DefaultBodyLimit, Path, Request, State as Shared};
+use axum::http::{HeaderName, HeaderValue, Method, Uri, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde_json::{Value, json};
 use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::cors::CorsLayer;
 
 use crate::audio;
 use crate::error::ApiError;
 use crate::models::Listed;
 use crate::observe::observe;
+use crate::realtime::realtime;
 use crate::state::State;
-use crate::{page, status};
+use crate::{jobs, page, status};
 
 /// Where clients look for OpenAI's API.
 const PREFIXES: [&str; 4] = ["", "/v1", "/openai/v1", "/api/v1"];
@@ -34,26 +37,54 @@ pub(crate) fn router(state: Arc<State>) -> Router {
             .route(&path("/models/{*id}"), get(show_model));
     }
     let guarded = guarded
+        .merge(jobs::routes())
         .route("/api/ps", get(status::loaded_models))
         .route("/status", get(status::status))
-        .route_layer(from_fn_with_state(state.clone(), check_key));
+        .route_layer(from_fn_with_state(state.clone(), check_client));
+    // A browser cannot send its key as others do.
+    let open = Router::new().route("/v1/realtime", get(realtime));
     // Whoever watches over the server has no key, and the page asks for one.
     Router::new()
         .route("/health", get(health))
         .route("/ready", get(ready))
         .route("/metrics", get(metrics))
+        .merge(open)
         .merge(page::routes())
         .merge(guarded)
         .method_not_allowed_fallback(no_method)
         .fallback(no_route)
+        .layer(cors(&state))
         .layer(CatchPanicLayer::custom(|_: Box<dyn Any + Send>| ApiError::internal().into_response()))
         .layer(from_fn_with_state(state.clone(), observe))
         .layer(DefaultBodyLimit::disable()) // bodies are counted as they are read
         .with_state(state)
 }
 
-async fn check_key(Shared(state): Shared<Arc<State>>, request: Request, next: Next) -> Response {
-    match state.settings.keys.check(request.headers()) {
+/// Lets browsers use the API from the pages that are allowed to.
+fn cors(state: &State) -> CorsLayer {
+    let origins = state.settings.cors_origins.iter().filter_map(|origin| origin.parse::<HeaderValue>().ok());
+    let origins: Vec<HeaderValue> = origins.collect();
+    if origins.is_empty() {
+        return CorsLayer::new();
+    }
+    CorsLayer::new()
+        .allow_origin(origins)
+        .allow_methods([Method::GET, Method::POST, Method::DELETE])
+        .allow_headers([
+            header::AUTHORIZATION,
+            header::CONTENT_TYPE,
+            HeaderName::from_static("idempotency-key"),
+        ])
+        .expose_headers([HeaderName::from_static("x-request-id"), header::RETRY_AFTER])
+}
+
+async fn check_client(Shared(state): Shared<Arc<State>>, request: Request, next: Next) -> Response {
+    let address = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip());
+    let may_ask = state.settings.keys.check(request.headers()).and_then(|()| match &state.rates {
+        Some(rates) => rates.check(request.headers(), address),
+        None => Ok(()),
+    });
+    match may_ask {
         Ok(()) => next.run(request).await,
         Err(error) => error.into_response(),
     }

@@ -9,7 +9,7 @@ use boswell_model::Task;
 use boswell_transcribe::Urgency;
 
 use crate::error::ApiError;
-use crate::form::{Form, FormLimits};
+use crate::form::{Form, FormLimits, Upload};
 use crate::reply::reply;
 use crate::request::TranscriptionRequest;
 use crate::state::State;
@@ -32,6 +32,29 @@ pub(crate) async fn translations(
     answer(state, request, Task::Translate).await
 }
 
+/// The recording of a form: the one in it, or the one that its `url` leads to.
+///
+/// # Errors
+/// Status 400 if there is none, or it is empty, or cannot be fetched.
+pub(crate) async fn recording(state: &Arc<State>, form: &mut Form) -> Result<Upload, ApiError> {
+    let upload = match (form.upload.take(), form.text("url")) {
+        (Some(upload), _) => upload,
+        (None, Some(url)) => {
+            let state = state.clone();
+            let fetched = tokio::task::spawn_blocking(move || {
+                let settings = &state.settings;
+                state.outside.fetch(&url, settings.max_upload_bytes, &settings.temp_dir)
+            });
+            fetched.await.map_err(|_| ApiError::internal())??
+        }
+        (None, None) => return Err(ApiError::missing("file")),
+    };
+    if upload.n_bytes == 0 {
+        return Err(ApiError::param("file", "The recording is empty."));
+    }
+    Ok(upload)
+}
+
 async fn answer(state: Arc<State>, request: Request, task: Task) -> Result<Response, ApiError> {
     let admission = state.admit()?;
     let limits = FormLimits {
@@ -41,10 +64,7 @@ async fn answer(state: Arc<State>, request: Request, task: Task) -> Result<Respo
     };
     let mut form = Form::read(request, "file", limits).await?;
     let request = TranscriptionRequest::new(&mut form, task)?;
-    let upload = form.upload.ok_or_else(|| ApiError::missing("file"))?;
-    if upload.n_bytes == 0 {
-        return Err(ApiError::param("file", "The recording is empty."));
-    }
+    let upload = recording(&state, &mut form).await?;
     tracing::debug!(model = request.model, bytes = upload.n_bytes, format = ?request.format, "recording arrived");
     let options = request.options.clone();
     let transcription =

@@ -1,6 +1,7 @@
 //! What can go wrong, and the one place where that becomes an answer.
 
 use axum::Json;
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
@@ -20,6 +21,26 @@ pub enum Error {
     /// The connections broke down.
     #[error("the server stopped")]
     Serve(#[source] std::io::Error),
+
+    /// The folder where jobs are kept cannot be used.
+    #[error("cannot keep jobs in `{}`", folder.display())]
+    Jobs {
+        /// The folder.
+        folder: std::path::PathBuf,
+        /// What the system or the database said.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+
+    /// The certificate or its key cannot be used.
+    #[error("cannot encrypt with `{}` and `{}`", certificates.display(), key.display())]
+    Tls {
+        /// The certificate chain.
+        certificates: std::path::PathBuf,
+        /// The private key.
+        key: std::path::PathBuf,
+        /// What is wrong with them.
+        source: std::io::Error,
+    },
 
     /// A setting that makes no sense.
     #[error("{name} is {found}, expected {expected}")]
@@ -89,6 +110,28 @@ impl ApiError {
         Self { code: Some("model_not_found"), param: Some("model".to_owned()), ..error }
     }
 
+    /// There is no such job.
+    pub(crate) fn no_job(id: &str) -> Self {
+        let error = Self::new(StatusCode::NOT_FOUND, INVALID, format!("There is no job '{id}'."));
+        Self { code: Some("job_not_found"), param: Some("id".to_owned()), ..error }
+    }
+
+    /// The server keeps no jobs.
+    pub(crate) fn no_jobs() -> Self {
+        let message = "This server keeps no jobs: it was started without a folder for them.";
+        Self::new(StatusCode::NOT_IMPLEMENTED, SERVER, message)
+    }
+
+    /// It cannot be done in this state of things.
+    pub(crate) fn conflict(message: impl Into<String>) -> Self {
+        Self { should_retry: Some(false), ..Self::new(StatusCode::CONFLICT, INVALID, message) }
+    }
+
+    /// The place is for WebSockets alone.
+    pub(crate) fn no_websocket(rejection: &WebSocketUpgradeRejection) -> Self {
+        Self::new(StatusCode::UPGRADE_REQUIRED, INVALID, format!("Expected a WebSocket: {rejection}"))
+    }
+
     /// There is no such place.
     pub(crate) fn no_route(method: &str, path: &str) -> Self {
         Self::new(StatusCode::NOT_FOUND, INVALID, format!("Invalid URL ({method} {path})"))
@@ -124,6 +167,13 @@ impl ApiError {
         let message = "The server has as many requests as it takes at once. Please try again later.";
         let error = Self::new(StatusCode::TOO_MANY_REQUESTS, "rate_limit_error", message);
         Self { code: Some("rate_limit"), retry_after_s: Some(retry_after_s), ..error }
+    }
+
+    /// The client asks too often.
+    pub(crate) fn too_often(retry_after_s: u64) -> Self {
+        let message = "Rate limit reached: too many requests a minute. Please try again later.";
+        let error = Self::new(StatusCode::TOO_MANY_REQUESTS, "rate_limit_error", message);
+        Self { code: Some("rate_limit_exceeded"), retry_after_s: Some(retry_after_s), ..error }
     }
 
     /// The server is not able to do it now: it loads a model, or is about to end.

@@ -79,11 +79,27 @@ impl Form {
         Reading { form: Self::default(), multipart, meter, limits }.run(file_field).await
     }
 
+    /// A form of nothing but texts.
+    pub(crate) fn of(texts: Vec<(String, String)>) -> Self {
+        Self { texts, ..Self::default() }
+    }
+
+    /// The texts as they were sent.
+    pub(crate) fn into_texts(self) -> Vec<(String, String)> {
+        self.texts
+    }
+
     /// The value of a text that comes once; an empty one counts as none.
     pub(crate) fn text(&mut self, name: &'static str) -> Option<String> {
         self.taken.insert(name);
         let value = self.texts.iter().rev().find(|(key, _)| key == name).map(|(_, value)| value.trim());
         value.filter(|value| !value.is_empty()).map(str::to_owned)
+    }
+
+    /// Whether there is a text or an object of that name, such as `name[key]`.
+    pub(crate) fn has(&mut self, name: &'static str) -> bool {
+        self.taken.insert(name);
+        self.texts.iter().any(|(key, _)| base(key) == name)
     }
 
     /// The values of a list, however it is spelled: `name` or `name[]` or `name[0]` again and again, a JSON array of

@@ -35,8 +35,7 @@ impl Keys {
         if self.is_empty() {
             return Ok(());
         }
-        let value = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let Some(key) = value.and_then(bearer) else {
+        let Some(key) = key_of(headers) else {
             return Err(ApiError::key(
                 "You didn't provide an API key. Send it in an Authorization header: Bearer YOUR_KEY.",
             ));
@@ -60,8 +59,9 @@ impl std::fmt::Debug for Keys {
     }
 }
 
-fn bearer(value: &str) -> Option<&str> {
-    let (scheme, key) = value.split_once(' ')?;
+/// The key that a request brings.
+pub(crate) fn key_of(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, key) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| key.trim())
 }
 

@@ -16,11 +16,15 @@ mod audio;
 mod engine;
 mod error;
 mod form;
+mod jobs;
 mod keys;
 mod metrics;
 mod models;
 mod observe;
+mod outside;
 mod page;
+mod rates;
+mod realtime;
 mod reply;
 mod request;
 mod serve;
@@ -29,6 +33,7 @@ mod state;
 mod status;
 mod stream;
 mod transcription;
+mod wyoming;
 
 #[cfg(test)]
 mod tests;

@@ -108,6 +108,19 @@ impl Models {
         Self { aliases, slots: names.into_iter().map(slot).collect(), first, since: SystemTime::now() }
     }
 
+    /// Checks that there is a model that a client calls `name`.
+    ///
+    /// # Errors
+    /// Status 404 if there is none.
+    pub(crate) fn check(&self, name: &str) -> Result<(), ApiError> {
+        self.slot(name).map(drop)
+    }
+
+    fn slot(&self, name: &str) -> Result<&Arc<Slot>, ApiError> {
+        let own = self.aliases.get(name).map_or(name, String::as_str);
+        self.slots.get(own).ok_or_else(|| ApiError::no_model(name))
+    }
+
     /// The first model of the catalogue.
     pub(crate) fn first(&self) -> &str {
         &self.first
@@ -133,14 +146,13 @@ impl Models {
     /// # Errors
     /// Status 404 if there is no such model, 503 if it cannot be loaded, or takes long.
     pub(crate) async fn engine(&self, name: &str) -> Result<Arc<Engine>, ApiError> {
-        let own = self.aliases.get(name).map_or(name, String::as_str);
-        let slot = self.slots.get(own).cloned().ok_or_else(|| ApiError::no_model(name))?;
+        let slot = self.slot(name)?.clone();
         // A client that leaves does not keep the model from being loaded for the next.
-        let loading = tokio::spawn(slot.engine());
+        let loading = tokio::spawn(slot.clone().engine());
         match tokio::time::timeout(PATIENCE, loading).await {
             Ok(Ok(Ok(engine))) => Ok(engine),
             Ok(Ok(Err(error))) => {
-                tracing::error!(model = own, "cannot load the model: {}", chain(error.as_ref()));
+                tracing::error!(model = slot.name, "cannot load the model: {}", chain(error.as_ref()));
                 Err(ApiError::unavailable(format!("The model '{name}' cannot be loaded."), 60))
             }
             Ok(Err(_)) => Err(ApiError::internal()),
@@ -151,6 +163,17 @@ impl Models {
     /// The engines that run.
     pub(crate) fn loaded(&self) -> Vec<Arc<Engine>> {
         self.slots.values().filter_map(|slot| slot.engine.try_lock().ok()?.clone()).collect()
+    }
+
+    /// The names of the models, each with the codes of the languages that it knows; English for one that is not loaded.
+    pub(crate) fn languages(&self) -> Vec<(&str, Vec<&'static str>)> {
+        let codes = |slot: &Slot| {
+            let engine = slot.engine.try_lock().ok()?.clone()?;
+            let tokenizer = engine.model.tokenizer();
+            tokenizer.is_multilingual().then(|| tokenizer.languages().map(|(code, _)| code).collect())
+        };
+        let languages = |slot: &Slot| codes(slot).unwrap_or_else(|| vec!["en"]);
+        self.slots.values().map(|slot| (slot.name.as_str(), languages(slot))).collect()
     }
 
     /// Unloads models that nobody has used for so long.

@@ -7,6 +7,7 @@ use boswell_model::language_name;
 use boswell_transcribe::{Format, Segment, Transcript, Word, WriteOptions, write};
 use serde_json::{Map, Value, json};
 
+use crate::error::ApiError;
 use crate::request::{ResponseFormat, TranscriptionRequest};
 use crate::transcription::Done;
 
@@ -25,6 +26,29 @@ pub(crate) fn reply(request: &TranscriptionRequest, done: &Done) -> Response {
         ResponseFormat::Vtt => (PLAIN, file(&done.transcript, Format::Vtt)).into_response(),
         ResponseFormat::VerboseJson => Json(verbose(request, done)).into_response(),
         ResponseFormat::DiarizedJson => Json(diarized(done)).into_response(),
+    }
+}
+
+/// The answer in a format by its name, one of OpenAI's or one of Boswell's files; without a name, as was asked for.
+///
+/// # Errors
+/// Status 400 if there is no such format.
+pub(crate) fn in_format(
+    request: &TranscriptionRequest,
+    done: &Done,
+    name: Option<&str>,
+) -> Result<Response, ApiError> {
+    match name.map(str::parse::<Format>) {
+        Some(Ok(format)) if format != Format::Json => {
+            Ok((PLAIN, file(&done.transcript, format)).into_response())
+        }
+        _ => {
+            let format = match name {
+                Some(name) => crate::request::format(Some(name.to_owned()), request.options.task)?,
+                None => request.format,
+            };
+            Ok(reply(&TranscriptionRequest { format, ..request.clone() }, done))
+        }
     }
 }
 

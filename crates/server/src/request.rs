@@ -1,5 +1,6 @@
 //! What a client asks for: the parameters of OpenAI's audio API, checked.
 
+use boswell_audio::VadOptions;
 use boswell_model::{Task, language_code};
 use boswell_transcribe::Options;
 
@@ -29,10 +30,9 @@ pub(crate) enum ResponseFormat {
     DiarizedJson,
 }
 
-/// Parameters that are understood and change nothing: recordings are cut by what is heard anyway, and speakers are not
-/// told apart.
-const WITHOUT_EFFECT: [&str; 4] =
-    ["chunking_strategy", "known_speaker_names", "known_speaker_references", "user"];
+/// Parameters that change nothing about the text: two are taken elsewhere, and speakers are not told apart.
+const WITHOUT_EFFECT: [&str; 5] =
+    ["url", "callback_url", "known_speaker_names", "known_speaker_references", "user"];
 
 impl TranscriptionRequest {
     /// Reads the parameters of a form.
@@ -63,6 +63,7 @@ impl TranscriptionRequest {
 
 fn options(form: &mut Form, task: Task, word_timestamps: bool) -> Result<Options, ApiError> {
     let temperature = temperature(form)?;
+    let only_speech = truth(form, "vad_filter")?.unwrap_or(false) || form.has("chunking_strategy");
     let hotwords = [form.list("keywords"), form.list("hotwords")].concat().join(", ");
     Ok(Options {
         task,
@@ -76,6 +77,7 @@ fn options(form: &mut Form, task: Task, word_timestamps: bool) -> Result<Options
         hotwords: Some(hotwords).filter(|words| !words.is_empty()),
         word_timestamps,
         drop_loops: true,
+        vad: only_speech.then(VadOptions::default),
         ..Options::default()
     })
 }
@@ -108,7 +110,11 @@ fn temperature(form: &mut Form) -> Result<f32, ApiError> {
     }
 }
 
-fn format(text: Option<String>, task: Task) -> Result<ResponseFormat, ApiError> {
+/// The format of that name.
+///
+/// # Errors
+/// Status 400 if there is none for the task.
+pub(crate) fn format(text: Option<String>, task: Task) -> Result<ResponseFormat, ApiError> {
     let formats = [
         ("json", ResponseFormat::Json),
         ("text", ResponseFormat::Text),
@@ -159,7 +165,8 @@ mod tests {
     use super::*;
 
     fn read(fields: &[(&str, &str)], task: Task) -> Result<TranscriptionRequest, ApiError> {
-        TranscriptionRequest::new(&mut Form::of_texts(fields), task)
+        let texts = fields.iter().map(|&(name, value)| (name.to_owned(), value.to_owned()));
+        TranscriptionRequest::new(&mut Form::of(texts.collect()), task)
     }
 
     fn transcription(fields: &[(&str, &str)]) -> TranscriptionRequest {

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum_server::Handle;
+use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
 use tokio::signal;
 
-use crate::Error;
 use crate::api::router;
 use crate::models::Catalogue;
 use crate::settings::Settings;
 use crate::state::State;
+use crate::{Error, jobs, wyoming};
 
 /// A client has so long for the head of a request.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(20);
@@ -22,6 +23,7 @@ const SWEEP: Duration = Duration::from_secs(1);
 pub struct Server {
     state: Arc<State>,
     listener: TcpListener,
+    wyoming: Option<TcpListener>,
     address: SocketAddr,
 }
 
@@ -35,7 +37,13 @@ impl Server {
         let failed = |source| Error::Listen { address: address.to_string(), source };
         let listener = TcpListener::bind(address).map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        Ok(Self { state, listener, address })
+        let wyoming = state.settings.wyoming.map(|address| {
+            let failed = |source| Error::Listen { address: address.to_string(), source };
+            let listener = TcpListener::bind(address).map_err(failed)?;
+            listener.set_nonblocking(true).map_err(failed)?;
+            Ok(listener)
+        });
+        Ok(Self { state, listener, wyoming: wyoming.transpose()?, address })
     }
 
     /// The address, with the port that the system chose if it was to.
@@ -47,7 +55,7 @@ impl Server {
     /// in work has [`Settings::drain`] to come to an end.
     ///
     /// # Errors
-    /// [`Error::Serve`] if connections cannot be taken any more.
+    /// [`Error::Serve`] if connections cannot be taken any more, [`Error::Tls`] if they cannot be encrypted.
     pub fn run(self) -> Result<(), Error> {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Error::Serve)?;
@@ -58,16 +66,33 @@ impl Server {
     }
 
     async fn serve(self) -> Result<(), Error> {
-        let Self { state, listener, .. } = self;
+        let Self { state, listener, wyoming, .. } = self;
         let handle = Handle::new();
         tokio::spawn(end_on_signal(state.clone(), handle.clone()));
         tokio::spawn(load_first(state.clone()));
+        if let Some(wyoming) = wyoming {
+            let listener = tokio::net::TcpListener::from_std(wyoming).map_err(Error::Serve)?;
+            tokio::spawn(wyoming::serve(listener, state.clone()));
+        }
+        if let Ok(jobs) = state.jobs() {
+            tokio::spawn(jobs::run(state.clone(), jobs));
+        }
         if let Some(ttl) = state.settings.model_ttl {
             tokio::spawn(unload_idle(state.clone(), ttl));
         }
+        let tls = state.settings.tls.clone();
+        let service = router(state).into_make_service_with_connect_info::<SocketAddr>();
         let mut server = axum_server::from_tcp(listener).map_err(Error::Serve)?.handle(handle);
         server.http_builder().http1().header_read_timeout(HEAD_TIMEOUT);
-        server.serve(router(state).into_make_service()).await.map_err(Error::Serve)
+        match tls {
+            None => server.serve(service).await,
+            Some((certificates, key)) => {
+                let config = RustlsConfig::from_pem_file(&certificates, &key).await;
+                let config = config.map_err(|source| Error::Tls { certificates, key, source })?;
+                server.acceptor(RustlsAcceptor::new(config)).serve(service).await
+            }
+        }
+        .map_err(Error::Serve)
     }
 }
 

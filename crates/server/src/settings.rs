@@ -1,16 +1,25 @@
 //! How a server is to be run.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
+
+use axum::http::HeaderValue;
 
 use crate::Error;
 use crate::keys::Keys;
 
 /// What a server allows and how it shares out the machine.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Settings {
     /// Who may ask; without keys everybody may.
     pub keys: Keys,
+    /// Requests that one client may send a minute; `None`: any number.
+    pub requests_per_minute: Option<u32>,
+    /// Web pages from elsewhere that may use the API, such as `https://example.org`.
+    pub cors_origins: Vec<String>,
+    /// Certificate chain and private key, as PEM files; `None`: connections are not encrypted.
+    pub tls: Option<(PathBuf, PathBuf)>,
     /// Most bytes of a request.
     pub max_upload_bytes: u64,
     /// Longest recording.
@@ -32,6 +41,16 @@ pub struct Settings {
     pub model_ttl: Option<Duration>,
     /// Where recordings are kept while they are worked on.
     pub temp_dir: PathBuf,
+    /// Hosts that may be asked for recordings, and told of jobs: `example.org`, or `*.example.org`.
+    pub outside_hosts: Vec<String>,
+    /// What news of jobs is signed with.
+    pub webhook_secret: Option<String>,
+    /// Where jobs are kept; `None`: there are none.
+    pub jobs_dir: Option<PathBuf>,
+    /// Jobs are kept so long after their end.
+    pub job_retention: Duration,
+    /// Where the Wyoming protocol is spoken, if it is.
+    pub wyoming: Option<SocketAddr>,
     /// At the end, requests have so long to finish.
     pub drain: Duration,
 }
@@ -41,6 +60,9 @@ impl Default for Settings {
         let n_cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         Self {
             keys: Keys::default(),
+            requests_per_minute: None,
+            cors_origins: Vec::new(),
+            tls: None,
             max_upload_bytes: 2 << 30,
             max_audio: Duration::from_secs(24 * 3600),
             max_requests: 128,
@@ -51,6 +73,11 @@ impl Default for Settings {
             idle_upload: Duration::from_secs(30),
             model_ttl: None,
             temp_dir: std::env::temp_dir(),
+            outside_hosts: Vec::new(),
+            webhook_secret: None,
+            jobs_dir: None,
+            job_retention: Duration::from_secs(7 * 24 * 3600),
+            wyoming: None,
             drain: Duration::from_secs(30),
         }
     }
@@ -70,6 +97,18 @@ impl Settings {
         ];
         if let Some((name, found)) = counts.into_iter().find(|(_, count)| *count == 0) {
             return Err(Error::Setting { name, found: found.to_string(), expected: "1 or more" });
+        }
+        if self.requests_per_minute == Some(0) {
+            let found = "0".to_owned();
+            return Err(Error::Setting { name: "requests_per_minute", found, expected: "1 or more" });
+        }
+        if let Some(bad) = self.cors_origins.iter().find(|origin| HeaderValue::from_str(origin).is_err()) {
+            let found = bad.clone();
+            return Err(Error::Setting {
+                name: "cors_origins",
+                found,
+                expected: "an origin such as https://example.org",
+            });
         }
         if !(self.deadline_factor.is_finite() && self.deadline_factor >= 0.0) {
             let found = self.deadline_factor.to_string();

@@ -1,15 +1,17 @@
 //! What all requests share.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use prometheus::IntGauge;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::Error;
 use crate::error::ApiError;
+use crate::jobs::{Jobs, Signer};
 use crate::metrics::Metrics;
 use crate::models::{Catalogue, Models};
+use crate::outside::Outside;
+use crate::rates::Rates;
 use crate::settings::Settings;
 
 /// What all requests share.
@@ -19,10 +21,16 @@ pub(crate) struct State {
     pub(crate) metrics: Metrics,
     /// Recordings that may be read at once.
     pub(crate) readers: Arc<Semaphore>,
+    /// How often clients ask, if that is limited.
+    pub(crate) rates: Option<Rates>,
     /// Requests that may be in work or wait.
     admission: Arc<Semaphore>,
     /// Whether the server is about to end.
-    is_draining: AtomicBool,
+    is_draining: watch::Sender<bool>,
+    jobs: Option<Arc<Jobs>>,
+    pub(crate) outside: Outside,
+    /// Signs the news of jobs.
+    pub(crate) signer: Option<Signer>,
 }
 
 /// The right of a request to be worked on.
@@ -33,15 +41,20 @@ pub(crate) struct Admission {
 
 impl State {
     /// # Errors
-    /// [`Error::Setting`] if a setting makes no sense.
+    /// [`Error::Setting`] if a setting makes no sense, [`Error::Jobs`] if jobs cannot be kept.
     pub(crate) fn new(settings: Settings, catalogue: Catalogue) -> Result<Arc<Self>, Error> {
         settings.check()?;
+        let jobs = settings.jobs_dir.as_deref().map(|folder| Jobs::open(folder, settings.job_retention));
         Ok(Arc::new(Self {
             models: Models::new(catalogue, settings.batch_size),
             metrics: Metrics::new(),
+            rates: settings.requests_per_minute.map(Rates::new),
             readers: Arc::new(Semaphore::new(settings.n_readers)),
             admission: Arc::new(Semaphore::new(settings.max_requests)),
-            is_draining: AtomicBool::new(false),
+            outside: Outside::new(&settings.outside_hosts),
+            signer: settings.webhook_secret.as_deref().map(Signer::new),
+            is_draining: watch::Sender::new(false),
+            jobs: jobs.transpose()?.map(Arc::new),
             settings,
         }))
     }
@@ -63,11 +76,25 @@ impl State {
 
     /// Takes no more requests from now on.
     pub(crate) fn drain(&self) {
-        self.is_draining.store(true, Ordering::Relaxed);
+        self.is_draining.send_replace(true);
     }
 
     pub(crate) fn is_draining(&self) -> bool {
-        self.is_draining.load(Ordering::Relaxed)
+        *self.is_draining.borrow()
+    }
+
+    /// Waits until the server is about to end.
+    pub(crate) async fn drained(&self) {
+        // The sender lives as long as `self`.
+        let _ = self.is_draining.subscribe().wait_for(|is_draining| *is_draining).await;
+    }
+
+    /// The jobs.
+    ///
+    /// # Errors
+    /// Status 501 if the server keeps none.
+    pub(crate) fn jobs(&self) -> Result<Arc<Jobs>, ApiError> {
+        self.jobs.clone().ok_or_else(ApiError::no_jobs)
     }
 
     /// About how long it takes until one of the requests is done, by what those before took.

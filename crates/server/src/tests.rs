@@ -1,5 +1,9 @@
 //! The router, called without a socket, with the model that knows spoken digits.
 
+mod jobs;
+mod realtime;
+mod wyoming;
+
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use boswell_audio::{AudioReader, Spectrogram};
+use boswell_audio::{AudioReader, Spectrogram, SpectrogramOptions};
 use boswell_transcribe::{Event, Options, Recording, Segment, Stages, Transcript, Urgency};
 use tokio::sync::{mpsc, oneshot};
 
@@ -50,6 +50,13 @@ pub(crate) struct Done {
     pub(crate) duration_s: f64,
 }
 
+/// When a recording arrived, and how long it was read.
+#[derive(Debug, Clone, Copy)]
+struct Clock {
+    arrived: Instant,
+    read: Duration,
+}
+
 /// Asks for an end when it is dropped.
 struct StopOnDrop {
     flag: Arc<AtomicBool>,
@@ -75,19 +82,63 @@ impl Transcription {
         let permit = state.readers.clone().acquire_owned().await.map_err(|_| ApiError::internal())?;
         let (n_mels, max_s, flag) =
             (engine.model.dims().n_mels, state.settings.max_audio.as_secs_f64(), stop.flag.clone());
-        let reading = Instant::now();
+        let (reading, voice_activity) = (Instant::now(), options.vad.is_some());
         let read = tokio::task::spawn_blocking(move || {
             let _permit = permit;
-            spectrogram(upload, n_mels, max_s, &flag)
+            let spectrogram_options = SpectrogramOptions { voice_activity, ..SpectrogramOptions::default() };
+            spectrogram(upload, n_mels, &spectrogram_options, max_s, &flag)
         });
         let read = read.await.map_err(|_| ApiError::internal()).flatten();
         stop.is_done = read.is_err();
         let spectrogram = read?;
+        Ok(Self::submit(
+            state,
+            engine,
+            spectrogram,
+            options,
+            urgency,
+            Clock { arrived, read: reading.elapsed() },
+            stop,
+        ))
+    }
+
+    /// Hands what was just spoken to the engine of `model`.
+    ///
+    /// - `waveform`: mono, 16 kHz.
+    ///
+    /// # Errors
+    /// If there is no such model, or the disk is full.
+    pub(crate) async fn live(
+        state: Arc<State>,
+        waveform: Vec<f32>,
+        model: &str,
+        options: Options,
+    ) -> Result<Self, ApiError> {
+        let arrived = Instant::now();
+        let engine = state.models.engine(model).await?;
+        let stop = StopOnDrop { flag: Arc::default(), state: state.clone(), is_done: false };
+        let n_mels = engine.model.dims().n_mels;
+        let computed =
+            tokio::task::spawn_blocking(move || Spectrogram::from_waveform(&waveform, n_mels)).await;
+        let spectrogram = computed.map_err(|_| ApiError::internal())??;
+        let clock = Clock { arrived, read: arrived.elapsed() };
+        Ok(Self::submit(state, engine, spectrogram, options, Urgency::Live, clock, stop))
+    }
+
+    fn submit(
+        state: Arc<State>,
+        engine: Arc<Engine>,
+        spectrogram: Spectrogram,
+        options: Options,
+        urgency: Urgency,
+        Clock { arrived, read }: Clock,
+        stop: StopOnDrop,
+    ) -> Self {
         let duration_s = spectrogram.duration_s();
         let (recording, found, end) = recording(spectrogram, options, urgency, stop.flag.clone());
         engine.submit(recording);
-        let (read, deadline) = (reading.elapsed(), arrived + state.settings.deadline_of(duration_s));
-        Ok(Self { found, end, state, engine, duration_s, read, arrived, deadline, stop })
+        let deadline = arrived + deadline(&state, urgency, duration_s);
+        Self { found, end, state, engine, duration_s, read, arrived, deadline, stop }
     }
 
     /// What is found next, as soon as it is; `None` after the last segment.
@@ -117,6 +168,13 @@ impl Transcription {
     fn too_late(&self) -> ApiError {
         ApiError::deadline((self.deadline - self.arrived).as_secs())
     }
+}
+
+/// How long the work may take.
+fn deadline(state: &State, urgency: Urgency, duration_s: f64) -> Duration {
+    /// Nobody waits: what takes long is done all the same.
+    const PATIENT: Duration = Duration::from_secs(30 * 24 * 3600);
+    if urgency == Urgency::Background { PATIENT } else { state.settings.deadline_of(duration_s) }
 }
 
 type End = Result<(Transcript, Stages), boswell_transcribe::Error>;
@@ -162,6 +220,7 @@ fn recording(
 fn spectrogram(
     upload: Upload,
     n_mels: usize,
+    options: &SpectrogramOptions,
     max_s: f64,
     stop: &AtomicBool,
 ) -> Result<Spectrogram, ApiError> {
@@ -169,7 +228,7 @@ fn spectrogram(
     let mut reader = AudioReader::from_reader(upload.file)?;
     reader.set_name(name);
     let mut is_too_long = false;
-    let spectrogram = Spectrogram::compute(&mut reader, n_mels, |read_s| {
+    let spectrogram = Spectrogram::compute_with(&mut reader, n_mels, options, |read_s| {
         is_too_long = read_s > max_s;
         let stops = is_too_long || stop.load(Ordering::Relaxed);
         if stops { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }

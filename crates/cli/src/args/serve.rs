@@ -21,12 +21,37 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9000", help_heading = "Clients")]
     pub(crate) listen: SocketAddr,
 
+    /// Take flags from this TOML file, where neither the command line nor BOSWELL_FLAG
+    /// in the environment has them
+    #[arg(long, value_name = "FILE", help_heading = "Clients")]
+    pub(crate) config: Option<PathBuf>,
+
+    /// Speak Wyoming here, as Home Assistant does; 0.0.0.0:10300 is usual
+    #[arg(long, value_name = "ADDRESS", help_heading = "Clients")]
+    pub(crate) wyoming: Option<SocketAddr>,
+
     /// Let in who has this key; can be repeated
     ///
     /// KEY itself, or sha256: and its hash. Others see it on the command line:
     /// BOSWELL_API_KEYS in the environment takes keys too, with commas between.
     #[arg(long, value_name = "KEY", help_heading = "Clients")]
     pub(crate) api_key: Vec<String>,
+
+    /// Requests that one client may send a minute
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Clients")]
+    pub(crate) requests_per_minute: Option<u32>,
+
+    /// Let web pages from there use the API; can be repeated
+    #[arg(long, value_name = "ORIGIN", help_heading = "Clients")]
+    pub(crate) cors_origin: Vec<String>,
+
+    /// Encrypt connections with this certificate chain
+    #[arg(long, value_name = "PEM", requires = "tls_key", help_heading = "Clients")]
+    pub(crate) tls_certificate: Option<PathBuf>,
+
+    /// The private key of the certificate
+    #[arg(long, value_name = "PEM", requires = "tls_certificate", help_heading = "Clients")]
+    pub(crate) tls_key: Option<PathBuf>,
 
     #[command(flatten)]
     pub(crate) model: ModelArgs,
@@ -69,6 +94,28 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "SECONDS", default_value = "600", value_parser = values::seconds,
           help_heading = "Work")]
     pub(crate) deadline: f64,
+
+    /// Keep jobs in this folder, so that a server that is killed goes on with them
+    ///
+    /// Without the flag it is ~/.local/state/boswell; none: there is no /v1/jobs.
+    #[arg(long, value_name = "DIR|none", help_heading = "Work")]
+    pub(crate) jobs_dir: Option<PathBuf>,
+
+    /// Ask this host for recordings and tell it of jobs; can be repeated
+    ///
+    /// example.org, or *.example.org for all below it. Clients name addresses there
+    /// as url and callback_url. Private addresses are never asked, unless named.
+    #[arg(long, value_name = "HOST", help_heading = "Work")]
+    pub(crate) outside_host: Vec<String>,
+
+    /// Sign what is told of jobs with this secret: whsec_ and base64, or any text
+    #[arg(long, value_name = "SECRET", help_heading = "Work")]
+    pub(crate) webhook_secret: Option<String>,
+
+    /// Remove jobs so long after their end
+    #[arg(long, value_name = "SECONDS", default_value = "604800", value_parser = values::seconds,
+          help_heading = "Work")]
+    pub(crate) job_retention: f64,
 
     /// Keep recordings in this folder while they are worked on
     #[arg(long, value_name = "DIR", help_heading = "Work")]

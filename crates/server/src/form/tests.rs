@@ -2,14 +2,6 @@ use proptest::prelude::*;
 
 use super::*;
 
-impl Form {
-    /// A form of nothing but texts.
-    pub(crate) fn of_texts(texts: &[(&str, &str)]) -> Self {
-        let texts = texts.iter().map(|&(name, value)| (name.to_owned(), value.to_owned()));
-        Self { texts: texts.collect(), ..Self::default() }
-    }
-}
-
 const BOUNDARY: &str = "boundary-of-the-test";
 
 /// Reads a body that comes in pieces of so many bytes.

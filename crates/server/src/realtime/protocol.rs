@@ -1,0 +1,296 @@
+//! What clients of a realtime session say, checked.
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use serde_json::Value;
+
+use super::turns::TurnDetection;
+
+/// How samples are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum SoundFormat {
+    /// 16 bits, little-endian, of so many samples a second.
+    Pcm16 { rate: u32 },
+    /// G.711 µ-law, 8 kHz.
+    MuLaw,
+    /// G.711 A-law, 8 kHz.
+    ALaw,
+}
+
+/// What a session is to do.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Config {
+    pub(super) model: String,
+    pub(super) language: Option<String>,
+    pub(super) prompt: Option<String>,
+    pub(super) keywords: Vec<String>,
+    pub(super) format: SoundFormat,
+    pub(super) detection: Option<TurnDetection>,
+    /// Whether the client speaks as before OpenAI's interface was finished.
+    pub(super) is_beta: bool,
+}
+
+/// What a client says.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum ClientEvent {
+    Update(Config),
+    /// Samples as they were sent.
+    Append(Vec<u8>),
+    Commit,
+    Clear,
+}
+
+/// Why an event is not understood: a code, the parameter, and words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Misunderstood {
+    pub(super) code: &'static str,
+    pub(super) param: Option<&'static str>,
+    pub(super) message: String,
+}
+
+fn misunderstood(
+    code: &'static str,
+    param: Option<&'static str>,
+    message: impl Into<String>,
+) -> Misunderstood {
+    Misunderstood { code, param, message: message.into() }
+}
+
+/// Reads an event.
+///
+/// - `config`: what an update changes.
+///
+/// # Errors
+/// If it is no event that there is, or makes no sense.
+pub(super) fn read(event: &Value, config: &Config) -> Result<ClientEvent, Misunderstood> {
+    match event["type"].as_str() {
+        Some("session.update") => Ok(ClientEvent::Update(update(&event["session"], config)?)),
+        Some("transcription_session.update") => {
+            Ok(ClientEvent::Update(beta_update(&event["session"], config)?))
+        }
+        Some("input_audio_buffer.append") => {
+            let audio = event["audio"].as_str().unwrap_or_default();
+            let bytes = BASE64_STANDARD.decode(audio).map_err(|error| {
+                misunderstood("invalid_value", Some("audio"), format!("The audio is not base64: {error}."))
+            })?;
+            Ok(ClientEvent::Append(bytes))
+        }
+        Some("input_audio_buffer.commit") => Ok(ClientEvent::Commit),
+        Some("input_audio_buffer.clear") => Ok(ClientEvent::Clear),
+        Some(other) => {
+            let message = format!("Invalid value '{other}': there is no such event for transcription.");
+            Err(misunderstood("invalid_value", Some("type"), message))
+        }
+        None => Err(misunderstood("missing_required_parameter", Some("type"), "The event has no type.")),
+    }
+}
+
+fn update(session: &Value, config: &Config) -> Result<Config, Misunderstood> {
+    let input = &session["audio"]["input"];
+    let mut config = Config { is_beta: false, ..config.clone() };
+    if let Some(format) = input.get("format") {
+        config.format = match (format["type"].as_str(), format["rate"].as_u64().unwrap_or(24_000)) {
+            (Some("audio/pcm"), rate @ (8_000 | 16_000 | 24_000 | 32_000 | 44_100 | 48_000)) => {
+                SoundFormat::Pcm16 { rate: rate as u32 }
+            }
+            (Some("audio/pcmu"), _) => SoundFormat::MuLaw,
+            (Some("audio/pcma"), _) => SoundFormat::ALaw,
+            _ => {
+                return Err(misunderstood(
+                    "invalid_value",
+                    Some("session.audio.input.format"),
+                    "Expected audio/pcm at 16000 or 24000 Hz, audio/pcmu or audio/pcma.",
+                ));
+            }
+        };
+    }
+    transcription(&input["transcription"], &mut config);
+    if let Some(detection) = input.get("turn_detection") {
+        config.detection = turn_detection(detection);
+    }
+    Ok(config)
+}
+
+fn beta_update(session: &Value, config: &Config) -> Result<Config, Misunderstood> {
+    let mut config = Config { is_beta: true, ..config.clone() };
+    if let Some(format) = session.get("input_audio_format") {
+        config.format = match format.as_str() {
+            Some("pcm16") => SoundFormat::Pcm16 { rate: 24_000 },
+            Some("g711_ulaw") => SoundFormat::MuLaw,
+            Some("g711_alaw") => SoundFormat::ALaw,
+            _ => {
+                return Err(misunderstood(
+                    "invalid_value",
+                    Some("session.input_audio_format"),
+                    "Expected pcm16, g711_ulaw or g711_alaw.",
+                ));
+            }
+        };
+    }
+    transcription(&session["input_audio_transcription"], &mut config);
+    if let Some(detection) = session.get("turn_detection") {
+        config.detection = turn_detection(detection);
+    }
+    Ok(config)
+}
+
+fn transcription(transcription: &Value, config: &mut Config) {
+    let text = |name: &str| transcription[name].as_str().map(str::to_owned);
+    if let Some(model) = text("model") {
+        config.model = model;
+    }
+    config.language = text("language").or(config.language.take());
+    config.prompt = text("prompt").or(config.prompt.take());
+    if let Some(keywords) = transcription["keywords"].as_array() {
+        config.keywords = keywords.iter().filter_map(Value::as_str).map(str::to_owned).collect();
+    }
+}
+
+/// Turns by what is heard, unless it is null. What `semantic_vad` means by eagerness is how long it waits.
+fn turn_detection(detection: &Value) -> Option<TurnDetection> {
+    if detection.is_null() {
+        return None;
+    }
+    let usual = TurnDetection::default();
+    let silence_ms = match detection["eagerness"].as_str() {
+        Some("low") => 1000,
+        Some("high") => 300,
+        _ => usual.silence_ms,
+    };
+    Some(TurnDetection {
+        threshold: detection["threshold"].as_f64().map_or(usual.threshold, |x| x.clamp(0.0, 1.0) as f32),
+        prefix_ms: detection["prefix_padding_ms"].as_u64().unwrap_or(usual.prefix_ms).min(5_000),
+        silence_ms: detection["silence_duration_ms"].as_u64().unwrap_or(silence_ms).clamp(32, 10_000),
+    })
+}
+
+impl SoundFormat {
+    /// Samples a second.
+    pub(super) fn rate(self) -> u32 {
+        match self {
+            Self::Pcm16 { rate } => rate,
+            Self::MuLaw | Self::ALaw => 8_000,
+        }
+    }
+
+    /// Appends samples, `[-1, 1]`. Of 16 bits, a byte that has no partner yet is left in `bytes`.
+    pub(super) fn decode(self, bytes: &mut Vec<u8>, samples: &mut Vec<f32>) {
+        let unit = |sample: i16| f32::from(sample) / 32_768.0;
+        match self {
+            Self::Pcm16 { .. } => {
+                let pairs = bytes.chunks_exact(2);
+                samples.extend(pairs.map(|pair| unit(i16::from_le_bytes([pair[0], pair[1]]))));
+                bytes.drain(..bytes.len() / 2 * 2);
+            }
+            Self::MuLaw => samples.extend(bytes.drain(..).map(|byte| unit(mu_law(byte)))),
+            Self::ALaw => samples.extend(bytes.drain(..).map(|byte| unit(a_law(byte)))),
+        }
+    }
+}
+
+/// Source: ITU-T G.711, table 2.
+fn mu_law(byte: u8) -> i16 {
+    let byte = !byte;
+    let (exponent, mantissa) = (byte >> 4 & 7, i16::from(byte & 15));
+    let magnitude = (((mantissa << 3) + 0x84) << exponent) - 0x84;
+    if byte & 0x80 == 0 { magnitude } else { -magnitude }
+}
+
+/// Source: ITU-T G.711, table 1.
+fn a_law(byte: u8) -> i16 {
+    let byte = byte ^ 0x55;
+    let (exponent, mantissa) = (byte >> 4 & 7, i16::from(byte & 15));
+    let magnitude = match exponent {
+        0 => (mantissa << 4) + 8,
+        _ => ((mantissa << 4) + 0x108) << (exponent - 1),
+    };
+    if byte & 0x80 == 0 { -magnitude } else { magnitude }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    fn config() -> Config {
+        Config {
+            model: "m".to_owned(),
+            language: None,
+            prompt: None,
+            keywords: Vec::new(),
+            format: SoundFormat::Pcm16 { rate: 24_000 },
+            detection: Some(TurnDetection::default()),
+            is_beta: false,
+        }
+    }
+
+    #[test]
+    fn both_ways_to_configure_a_session_are_understood() {
+        let new = json!({"type": "session.update", "session": {"type": "transcription", "audio": {"input": {
+            "format": {"type": "audio/pcm", "rate": 16000},
+            "transcription": {"model": "other", "language": "de", "prompt": "p", "keywords": ["a", "b"]},
+            "turn_detection": {"type": "server_vad", "threshold": 0.3, "silence_duration_ms": 200}}}}});
+        let Ok(ClientEvent::Update(read_config)) = read(&new, &config()) else { panic!() };
+        assert_eq!((read_config.model.as_str(), read_config.language.as_deref()), ("other", Some("de")));
+        assert_eq!(
+            (read_config.format, read_config.keywords.len()),
+            (SoundFormat::Pcm16 { rate: 16_000 }, 2)
+        );
+        let detection = read_config.detection.unwrap();
+        assert_eq!((detection.threshold, detection.silence_ms, detection.prefix_ms), (0.3, 200, 300));
+
+        let old = json!({"type": "transcription_session.update", "session": {
+            "input_audio_format": "g711_ulaw", "input_audio_transcription": {"model": "x"}, "turn_detection": null}});
+        let Ok(ClientEvent::Update(read_config)) = read(&old, &config()) else { panic!() };
+        assert_eq!((read_config.format, read_config.detection), (SoundFormat::MuLaw, None));
+        assert!(read_config.is_beta);
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_named() {
+        let cases = [
+            (json!({}), "type"),
+            (json!({"type": "response.create"}), "type"),
+            (json!({"type": "input_audio_buffer.append", "audio": "!"}), "audio"),
+            (
+                json!({"type": "transcription_session.update", "session": {"input_audio_format": "mp3"}}),
+                "session.input_audio_format",
+            ),
+            (
+                json!({"type": "session.update", "session": {"audio": {"input": {"format": {"type": "audio/pcm", "rate": 1}}}}}),
+                "session.audio.input.format",
+            ),
+        ];
+        for (event, param) in cases {
+            assert_eq!(read(&event, &config()).unwrap_err().param, Some(param), "{event}");
+        }
+    }
+
+    #[test]
+    fn g711_is_unfolded_as_the_standard_says() {
+        assert_eq!([0xff, 0x7f, 0x80, 0x00, 0xf0].map(mu_law), [0, 0, 32_124, -32_124, 120]);
+        assert_eq!([0xd5, 0x55, 0xaa, 0x2a].map(a_law), [8, -8, 32_256, -32_256]);
+    }
+
+    #[test]
+    fn half_a_sample_waits_for_the_other_half() {
+        let format = SoundFormat::Pcm16 { rate: 16_000 };
+        let (mut bytes, mut samples) = (vec![0, 0x40, 0], Vec::new());
+        format.decode(&mut bytes, &mut samples);
+        assert_eq!((samples.as_slice(), bytes.as_slice()), (&[0.5][..], &[0][..]));
+        bytes.push(0xc0);
+        format.decode(&mut bytes, &mut samples);
+        assert_eq!(samples, [0.5, -0.5]);
+    }
+
+    proptest! {
+        #[test]
+        fn no_words_make_it_panic(kind in "(session.update|input_audio_buffer.append|transcription_session.update)", key in "(session|audio)", text in ".{0,20}", n in any::<f64>()) {
+            for value in [json!(text), json!(n), json!(null), json!({"audio": {"input": text}}), json!({"turn_detection": {"threshold": n, "silence_duration_ms": n}})] {
+                let _ = read(&json!({"type": kind, key.clone(): value}), &config());
+            }
+        }
+    }
+}

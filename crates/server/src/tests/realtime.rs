@@ -1,0 +1,177 @@
+//! Realtime sessions: what a client sends, and what it is told.
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use serde_json::json;
+use tokio::sync::mpsc;
+
+use super::*;
+use crate::realtime::{Heard, Session};
+
+struct Speaker {
+    _server: TestServer,
+    session: Session,
+    heard: mpsc::Receiver<Heard>,
+    told: Vec<Value>,
+}
+
+impl Speaker {
+    fn new() -> Self {
+        let server = TestServer::new(Settings::default());
+        let (tell, heard) = mpsc::channel(16);
+        let mut session = Session::new(server.state.clone(), "digits.en", tell);
+        let told = session.begin();
+        Self { _server: server, session, heard, told }
+    }
+
+    fn say(&mut self, event: &Value) {
+        let events = self.session.take(&event.to_string());
+        self.told.extend(events);
+    }
+
+    /// Sends sound, half a second at a time, and lets the engine keep up.
+    async fn speak(&mut self, samples: &[i16]) {
+        for piece in samples.chunks(8000) {
+            let bytes: Vec<u8> = piece.iter().flat_map(|sample| sample.to_le_bytes()).collect();
+            self.say(&json!({"type": "input_audio_buffer.append", "audio": BASE64_STANDARD.encode(bytes)}));
+            if let Ok(Some(heard)) = tokio::time::timeout(Duration::from_millis(200), self.heard.recv()).await
+            {
+                self.told.extend(self.session.hear(heard));
+            }
+        }
+    }
+
+    /// Waits for the text of what was said.
+    async fn completed(&mut self) -> Value {
+        loop {
+            let done = self.of("conversation.item.input_audio_transcription.completed").next().cloned();
+            if let Some(done) = done {
+                return done;
+            }
+            let heard = tokio::time::timeout(Duration::from_secs(60), self.heard.recv()).await;
+            let heard = heard.expect("it is written down in time").expect("the session goes on");
+            self.told.extend(self.session.hear(heard));
+        }
+    }
+
+    fn of(&self, kind: &str) -> impl Iterator<Item = &Value> {
+        self.told.iter().filter(move |event| event["type"] == kind)
+    }
+
+    fn text(&self) -> String {
+        let deltas = self.of("conversation.item.input_audio_transcription.delta");
+        deltas.map(|event| event["delta"].as_str().unwrap()).collect()
+    }
+}
+
+/// What is said in `pi.flac`, between silences, at 16 kHz.
+fn speech() -> Vec<i16> {
+    let mut reader = boswell_audio::AudioReader::open(&repository().join("samples/pi.flac")).unwrap();
+    let (mut samples, mut chunk) = (vec![0; 8000], Vec::new());
+    while reader.next_chunk(&mut chunk).unwrap() {
+        samples.extend(chunk.iter().map(|sample| (sample * 32_767.0) as i16));
+    }
+    samples.extend([0; 32_000]);
+    samples
+}
+
+fn update(detection: Value) -> Value {
+    let format = json!({"type": "audio/pcm", "rate": 16000});
+    let input =
+        json!({"format": format, "transcription": {"model": "digits.en"}, "turn_detection": detection});
+    json!({"type": "session.update", "session": {"type": "transcription", "audio": {"input": input}}})
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_turn_is_written_down_while_and_after_it_is_spoken() {
+    let mut speaker = Speaker::new();
+    speaker.say(&update(json!({"type": "server_vad", "silence_duration_ms": 1200})));
+    speaker.speak(&speech()).await;
+    let completed = speaker.completed().await;
+    assert_eq!(completed["transcript"], PI);
+    assert_eq!(speaker.text(), PI);
+    let n_deltas = speaker.of("conversation.item.input_audio_transcription.delta").count();
+    assert!(n_deltas > 1, "the text comes while it is spoken");
+    let kinds: Vec<&str> = speaker.told.iter().map(|event| event["type"].as_str().unwrap()).collect();
+    let order = [
+        "session.created",
+        "session.updated",
+        "input_audio_buffer.speech_started",
+        "input_audio_buffer.speech_stopped",
+        "input_audio_buffer.committed",
+        "conversation.item.added",
+        "conversation.item.done",
+        "conversation.item.input_audio_transcription.completed",
+    ];
+    let places = order.map(|kind| kinds.iter().position(|other| *other == kind).expect(kind));
+    assert!(places.is_sorted(), "{kinds:?}");
+    let items: Vec<&Value> =
+        speaker.told.iter().map(|event| &event["item_id"]).filter(|id| !id.is_null()).collect();
+    assert!(items.windows(2).all(|pair| pair[0] == pair[1]), "one turn, one item");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_detection_the_client_ends_turns() {
+    let mut speaker = Speaker::new();
+    speaker.say(&update(Value::Null));
+    speaker.say(&json!({"type": "input_audio_buffer.commit", "event_id": "mine"}));
+    let error = speaker.of("error").next().unwrap()["error"].clone();
+    assert_eq!(
+        (error["code"].as_str(), error["event_id"].as_str()),
+        (Some("input_audio_buffer_commit_empty"), Some("mine"))
+    );
+    speaker.speak(&speech()).await;
+    speaker.say(&json!({"type": "input_audio_buffer.commit"}));
+    assert_eq!(speaker.completed().await["transcript"], PI);
+    assert_eq!(speaker.text(), PI);
+    speaker.speak(&speech()[..16_000]).await;
+    speaker.say(&json!({"type": "input_audio_buffer.clear"}));
+    assert!(speaker.of("input_audio_buffer.cleared").next().is_some());
+    speaker.say(&json!({"type": "input_audio_buffer.commit"}));
+    assert_eq!(speaker.of("error").count(), 2);
+}
+
+#[tokio::test]
+async fn what_is_not_understood_is_said_and_the_session_goes_on() {
+    let mut speaker = Speaker::new();
+    for bad in [
+        json!("no event"),
+        json!({"type": "response.create"}),
+        json!({"type": "session.update", "session": {"audio": {"input": {"transcription": {"model": "unknown"}}}}}),
+    ] {
+        speaker.say(&bad);
+    }
+    assert_eq!(speaker.of("error").count(), 3);
+    speaker.say(
+        &json!({"type": "transcription_session.update", "session": {"input_audio_format": "g711_ulaw"}}),
+    );
+    assert_eq!(speaker.of("transcription_session.updated").count(), 1);
+}
+
+#[tokio::test]
+async fn a_session_needs_a_key_in_one_of_three_places() {
+    let server = TestServer::new(Settings { keys: Keys::new(["secret"]).unwrap(), ..Settings::default() });
+    let ask = |path: &str, headers: &[(&str, &str)]| {
+        let upgrade = [
+            ("connection", "upgrade"),
+            ("upgrade", "websocket"),
+            ("sec-websocket-version", "13"),
+            ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+        ];
+        let mut request = Request::get(path);
+        for (name, value) in upgrade.iter().chain(headers) {
+            request = request.header(*name, *value);
+        }
+        server.send(request.body(Body::empty()).unwrap())
+    };
+    assert_eq!(ask("/v1/realtime?intent=transcription", &[]).await.status, 401);
+    // A key that lets in gets as far as the upgrade, for which there is no connection here.
+    let key = [("sec-websocket-protocol", "realtime, openai-insecure-api-key.secret")];
+    for answer in [
+        ask("/v1/realtime", &key).await,
+        ask("/v1/realtime?api_key=secret", &[]).await,
+        ask("/v1/realtime", &[("authorization", "Bearer secret")]).await,
+    ] {
+        assert_eq!(answer.status, 426, "{}", answer.text);
+    }
+}
