@@ -54,7 +54,8 @@ pub struct Kernel {
     pub instances: Vec<String>,
 }
 
-/// Reads the description.
+/// Reads the description. Kernels without numbers are left out: some tools put placeholders there that are not the
+/// array's.
 ///
 /// # Errors
 /// [`Error::Xml`] or [`Error::Format`] if it is no XML, or kernels or arguments lack what they need.
@@ -71,17 +72,14 @@ pub fn parse(bytes: &[u8]) -> Result<Vec<Kernel>, Error> {
     let core = at.ok_or_else(|| {
         Error::format("the xclbin's kernel description", "without", "project/platform/device/core")
     })?;
-    let kernels: Vec<Kernel> = children(core, "kernel").map(kernel).collect::<Result<_, _>>()?;
+    let kernels: Vec<Kernel> = children(core, "kernel")
+        .filter_map(|node| Some((node, child(node, "extended-data")?)))
+        .map(|(node, extended)| kernel(node, extended))
+        .collect::<Result<_, _>>()?;
     let n_units: usize = kernels.iter().map(|kernel| kernel.instances.len()).sum();
     if n_units > MAX_KERNELS {
         let found = format!("{n_units} of them");
         return Err(Error::format("the xclbin's kernels", found, format!("at most {MAX_KERNELS}")));
-    }
-    for (idx, kernel) in kernels.iter().enumerate() {
-        if kernels[..idx].iter().any(|other| other.kernel_id == kernel.kernel_id) {
-            let found = format!("{:#x} twice", kernel.kernel_id);
-            return Err(Error::format("the xclbin's kernel number", found, "one kernel for each"));
-        }
     }
     Ok(kernels)
 }
@@ -94,11 +92,8 @@ fn children<'a, 'b>(node: Node<'a, 'b>, name: &'static str) -> impl Iterator<Ite
     node.children().filter(move |child| child.has_tag_name(name))
 }
 
-fn kernel(node: Node<'_, '_>) -> Result<Kernel, Error> {
+fn kernel(node: Node<'_, '_>, extended: Node<'_, '_>) -> Result<Kernel, Error> {
     let name = text(node, "kernel", "name")?;
-    let extended = child(node, "extended-data");
-    let extended = extended
-        .ok_or_else(|| Error::format(format!("the xclbin's kernel `{name}`"), "without", "extended-data"))?;
     let functional = number(extended, &name, "functional")?;
     Ok(Kernel {
         kernel_id: number(extended, &name, "dpu_kernel_id")?,

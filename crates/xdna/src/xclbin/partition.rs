@@ -1,5 +1,7 @@
 //! The section AIE_PARTITION: columns, and the images with the numbers of the kernels that run on them.
 
+use std::collections::HashMap;
+
 use bytemuck::{Pod, Zeroable};
 use uuid::Uuid;
 
@@ -140,13 +142,29 @@ impl<'a> Partition<'a> {
         let head: Head = bytemuck::pod_read_unaligned(need("AIE_PARTITION", bytes, 0, size_of::<Head>())?);
         let mut left = bytes.len();
         let images = entries::<ImageEntry>("AIE_PARTITION's images", bytes, head.images, &mut left)?;
-        Ok(Self {
+        let partition = Self {
             name: name_at("AIE_PARTITION's name", bytes, head.name, &mut left)?,
             operations_per_cycle: head.operations_per_cycle,
             columns: head.column_width,
             start_columns: entries("AIE_PARTITION's start columns", bytes, head.start_columns, &mut left)?,
             images: images.iter().map(|entry| image(bytes, entry, &mut left)).collect::<Result<_, _>>()?,
-        })
+        };
+        partition.check_kernels()?;
+        Ok(partition)
+    }
+
+    /// A kernel's number must lead to one image.
+    fn check_kernels(&self) -> Result<(), Error> {
+        let mut seen = HashMap::new();
+        for (idx, image) in self.images.iter().enumerate() {
+            for id in image.groups.iter().flat_map(|group| &group.kernel_ids) {
+                if *seen.entry(*id).or_insert(idx) != idx {
+                    let found = format!("{id:#x} of two images");
+                    return Err(Error::format("AIE_PARTITION's kernel number", found, "that of one"));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// The section as bytes.
