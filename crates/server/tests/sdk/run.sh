@@ -8,7 +8,7 @@ recording="$here/../../../../samples/pi.flac"
 text="three one four one five nine two six"
 
 folder="$(mktemp -d)"
-"$boswell" serve --listen 127.0.0.1:0 2>"$folder/server.log" &
+"$boswell" serve --listen 127.0.0.1:0 --jobs-dir "$folder/jobs" 2>"$folder/server.log" &
 server=$!
 trap 'kill "$server"; rm -rf "$folder"' EXIT
 for _ in $(seq 300); do
