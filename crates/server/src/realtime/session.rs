@@ -143,6 +143,12 @@ impl Session {
         events
     }
 
+    /// Whether the engine listens to what is being said.
+    #[cfg(test)]
+    pub(crate) fn is_listening(&self) -> bool {
+        self.item.as_ref().is_some_and(|item| item.partial.is_some())
+    }
+
     fn update(&mut self, config: Config, event_id: &Value) -> Events {
         if let Err(error) = self.state.models.check(&config.model) {
             let message = error.body()["error"]["message"].as_str().unwrap_or_default().to_owned();

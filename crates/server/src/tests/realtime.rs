@@ -34,11 +34,17 @@ impl Speaker {
         for piece in samples.chunks(8000) {
             let bytes: Vec<u8> = piece.iter().flat_map(|sample| sample.to_le_bytes()).collect();
             self.say(&json!({"type": "input_audio_buffer.append", "audio": BASE64_STANDARD.encode(bytes)}));
-            if let Ok(Some(heard)) = tokio::time::timeout(Duration::from_millis(200), self.heard.recv()).await
-            {
-                self.told.extend(self.session.hear(heard));
+            while self.session.is_listening() {
+                self.hear().await;
             }
         }
+    }
+
+    /// Takes what the engine has heard.
+    async fn hear(&mut self) {
+        let heard = tokio::time::timeout(Duration::from_secs(60), self.heard.recv()).await;
+        let heard = heard.expect("it is written down in time").expect("the session goes on");
+        self.told.extend(self.session.hear(heard));
     }
 
     /// Waits for the text of what was said.
@@ -48,9 +54,7 @@ impl Speaker {
             if let Some(done) = done {
                 return done;
             }
-            let heard = tokio::time::timeout(Duration::from_secs(60), self.heard.recv()).await;
-            let heard = heard.expect("it is written down in time").expect("the session goes on");
-            self.told.extend(self.session.hear(heard));
+            self.hear().await;
         }
     }
 
