@@ -13,8 +13,13 @@ function headers() {
 }
 
 /** What a GET answers, as JSON. Throws an error that has the status. */
-export async function get(path) {
-  const response = await fetch(path, { headers: headers() });
+export const get = (path) => ask("GET", path);
+
+/** What a DELETE answers. */
+export const remove = (path) => ask("DELETE", path);
+
+async function ask(method, path) {
+  const response = await fetch(path, { method, headers: headers() });
   const body = await response.json();
   if (!response.ok) throw Object.assign(new Error(body.error?.message ?? response.statusText), { status: response.status });
   return body;
@@ -25,16 +30,9 @@ export async function get(path) {
  * `sent(share)`, `progress(done_s, total_s)`, `segment(segment)`, then `done(result)` or `failed(message, status)`.
  * Returns a function that stops it.
  */
-export function transcribe(file, name, { model, language }, on) {
-  const form = new FormData();
-  form.append("model", model);
-  if (language) form.append("language", language);
-  form.append("response_format", "verbose_json");
-  form.append("timestamp_granularities[]", "segment");
-  form.append("timestamp_granularities[]", "word");
-  form.append("stream", "true");
-  form.append("file", file, name);
-
+export function transcribe(file, name, choices, on) {
+  const form = fields(file, name, choices);
+  form.set("stream", "true");
   const request = new XMLHttpRequest();
   let read = 0;
   let isOver = false;
@@ -67,18 +65,51 @@ export function transcribe(file, name, { model, language }, on) {
       take();
       return fail("the answer broke off");
     }
-    let message = request.statusText;
-    try {
-      message = JSON.parse(request.responseText).error.message;
-    } catch { /* an answer of something between here and the server */ }
-    fail(message, request.status);
+    fail(complaint(request), request.status);
   };
   request.onerror = () => fail("the server cannot be reached");
-  request.open("POST", "v1/audio/transcriptions");
-  for (const [header, value] of Object.entries(headers())) request.setRequestHeader(header, value);
-  request.send(form);
+  post(request, "v1/audio/transcriptions", form);
   return () => {
     isOver = true;
     request.abort();
   };
+}
+
+/**
+ * Sends a recording that is transcribed though nobody waits: `sent(share)`, then `accepted()` or
+ * `failed(message, status)`. Returns a function that stops the sending.
+ */
+export function enqueue(file, name, choices, on) {
+  const request = new XMLHttpRequest();
+  request.upload.onprogress = (event) => on.sent(event.loaded / Math.max(event.total, 1));
+  request.onload = () => (request.status < 300 ? on.accepted() : on.failed(complaint(request), request.status));
+  request.onerror = () => on.failed("the server cannot be reached", 0);
+  post(request, "v1/jobs", fields(file, name, choices));
+  return () => request.abort();
+}
+
+function fields(file, name, { model, language }) {
+  const form = new FormData();
+  form.append("model", model);
+  if (language) form.append("language", language);
+  form.append("response_format", "verbose_json");
+  form.append("timestamp_granularities[]", "segment");
+  form.append("timestamp_granularities[]", "word");
+  form.append("file", file, name);
+  return form;
+}
+
+function post(request, path, form) {
+  request.open("POST", path);
+  for (const [header, value] of Object.entries(headers())) request.setRequestHeader(header, value);
+  request.send(form);
+}
+
+/** What the server does not like about a request. */
+function complaint(request) {
+  try {
+    return JSON.parse(request.responseText).error.message;
+  } catch {
+    return request.statusText; // an answer of something between here and the server
+  }
 }

@@ -1,7 +1,8 @@
 // The page: recordings come in, are sent, and are shown with their text.
 
-import { get, setKey, transcribe } from "./api.js";
+import { enqueue, get, setKey, transcribe } from "./api.js";
 import { clock, write } from "./formats.js";
+import { JobList } from "./jobs.js";
 import { record } from "./recorder.js";
 import { TranscriptView } from "./transcript.js";
 import { peaks, Waveform } from "./waveform.js";
@@ -15,6 +16,10 @@ const waveform = new Waveform($("wave"), seek);
 const view = new TranscriptView($("segments"), (seconds) => {
   seek(seconds);
   audio.play();
+});
+
+const jobs = new JobList($("jobs"), (name, { language, duration }, segments) => {
+  choose({ name, file: null, item: document.createElement("li"), segments, language, duration, isFinished: true }, true);
 });
 
 /* Recordings */
@@ -32,6 +37,7 @@ function add(file) {
   recordings.unshift(recording);
   $("recordings").prepend(item);
   $("no-recordings").hidden = true;
+  if ($("as-job").checked) return hand(recording);
   send(recording);
   choose(recording, false);
 }
@@ -56,6 +62,29 @@ function send(recording) {
       finish(recording, message, true);
       $("key-form").hidden = status !== 401;
       announce(`${recording.name}: ${message}`);
+    },
+  });
+  recording.item.querySelector(".stop").onclick = () => {
+    stop();
+    finish(recording, "stopped");
+  };
+}
+
+/** Hands a recording over: the server goes on with it whatever becomes of the page. */
+function hand(recording) {
+  const choices = { model: $("model").value, language: $("language").value.trim() };
+  recording.item.querySelector(".open").disabled = true;
+  state(recording, "sending", 0);
+  const stop = enqueue(recording.file, recording.name, choices, {
+    sent: (share) => state(recording, `sending, ${Math.round(share * 100)} %`, share),
+    accepted: () => {
+      finish(recording, "it is a job now");
+      announce(`${recording.name} is a job now`);
+      jobs.refresh();
+    },
+    failed: (message, status) => {
+      finish(recording, message, true);
+      $("key-form").hidden = status !== 401;
     },
   });
   recording.item.querySelector(".stop").onclick = () => {
@@ -102,7 +131,15 @@ async function choose(recording, isAsked) {
   setEditing(false);
   view.show(recording.segments);
   facts();
-  URL.revokeObjectURL(audio.src);
+  if (audio.src) URL.revokeObjectURL(audio.src);
+  audio.removeAttribute("src");
+  document.querySelector(".player").hidden = !recording.file;
+  if (!recording.file) {
+    note("The server keeps the text of a job, and not its recording.");
+    if (isAsked) $("transcript").focus();
+    return;
+  }
+  note("");
   audio.src = URL.createObjectURL(recording.file);
   waveform.show(null, 0);
   if (isAsked) $("transcript").focus();
@@ -277,6 +314,7 @@ async function start() {
     if (error.status === 401) $("key-form").hidden = false;
     else announce(error.message);
   }
+  $("background").hidden = !(await jobs.refresh());
   status();
 }
 start();

@@ -6,13 +6,14 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 
 /// Path, type, content.
-const FILES: [(&str, &str, &str); 13] = [
+const FILES: [(&str, &str, &str); 14] = [
     ("/", "text/html; charset=utf-8", include_str!("../page/index.html")),
     ("/page/style.css", "text/css; charset=utf-8", include_str!("../page/style.css")),
     ("/page/icon.svg", "image/svg+xml", include_str!("../page/icon.svg")),
     ("/page/app.js", SCRIPT, include_str!("../page/app.js")),
     ("/page/api.js", SCRIPT, include_str!("../page/api.js")),
     ("/page/formats.js", SCRIPT, include_str!("../page/formats.js")),
+    ("/page/jobs.js", SCRIPT, include_str!("../page/jobs.js")),
     ("/page/recorder.js", SCRIPT, include_str!("../page/recorder.js")),
     ("/page/transcript.js", SCRIPT, include_str!("../page/transcript.js")),
     ("/docs", "text/html; charset=utf-8", include_str!("../page/docs.html")),

@@ -100,6 +100,19 @@ await page.waitForTimeout(1500);
 await page.click("#record");
 await page.locator("#recordings .state", { hasText: "real time" }).waitFor({ timeout: 60_000 });
 
+// A job goes on without the page, which shows it when it is opened again.
+await page.check("#as-job");
+await page.setInputFiles("#file", recording);
+await page.locator("#recordings .state", { hasText: "it is a job now" }).waitFor();
+await page.reload();
+await page.locator("#jobs .state", { hasText: "succeeded" }).first().waitFor({ timeout: 60_000 });
+await page.locator("#jobs .open").first().click();
+await page.locator("#segments .word").first().waitFor();
+assert.deepEqual(await page.locator("#segments .word").allTextContents(), words);
+assert.ok(await page.isHidden(".player"), "there is nothing to play");
+await page.locator("#jobs .stop").first().click();
+await page.waitForFunction(() => document.querySelectorAll("#jobs li").length === 0);
+
 // What is no recording is said to be none.
 await page.setInputFiles("#file", { name: "notes.txt", mimeType: "text/plain", buffer: Buffer.from("no sound") });
 await page.locator("#recordings .state.bad", { hasText: "Invalid file format" }).waitFor();
