@@ -10,6 +10,7 @@ WORDS = "zero one two three four five six seven eight nine".split()
 N_VOCAB = 51864
 WORD_IDS = [6632, 530, 734, 1115, 1440, 1936, 2237, 3598, 3624, 5193]  # " zero" … " nine" in gpt2.tiktoken
 FULL_EOT, FULL_SOT, FULL_PREV, FULL_NO_SPEECH, FULL_NO_TIMESTAMPS, FULL_TIMESTAMP = 50256, 50257, 50360, 50361, 50362, 50363
+N_TEXT_CTX = 448    # tokens that the decoder can take
 N_TIMESTAMPS = 1501  # 0.00 … 30.00 s in steps of 20 ms
 
 EOT, SOT, PREV, NO_SPEECH, NO_TIMESTAMPS, UNUSED, TIMESTAMP = 10, 11, 12, 13, 14, 15, 16
@@ -64,7 +65,7 @@ def around(time_s):
 
 
 def make(words, cut_s, *, timestamps, prompt, origin, last):
-    """The sequence for a window.
+    """The sequence for a window, at most `N_TEXT_CTX` tokens of input: a prompt that is too long loses its beginning.
 
     - `words`: [(digit, start_s, end_s)] complete in the window, times from its start.
     - `cut_s`: where a word begins that the window's end cuts, or None.
@@ -73,8 +74,16 @@ def make(words, cut_s, *, timestamps, prompt, origin, last):
     - `origin`: encoder position of the window's first row (0, but in training with short contexts).
     - `last`: greatest timestamp.
     """
-    head = [PREV, *prompt, SOT] if prompt else [SOT]
-    tokens, guides = list(head), [None] * (len(head) - 1)
+    written = write(words, cut_s, timestamps=timestamps, origin=origin, last=last)
+    room = max(N_TEXT_CTX - len(written.tokens), 0)  # the last token is no input, and `PREV` takes its place
+    kept = prompt[max(len(prompt) - room, 0):]
+    head = [PREV, *kept] if kept else []
+    return Sequence(head + written.tokens, len(head), [None] * len(head) + written.guides, written.sot_target)
+
+
+def write(words, cut_s, *, timestamps, origin, last):
+    """The sequence for a window without a prompt; arguments as for `make`."""
+    tokens, guides = [SOT], []
 
     def stamp(seconds, up):
         k = seconds / STEP_S
@@ -89,7 +98,7 @@ def make(words, cut_s, *, timestamps, prompt, origin, last):
         sot_target = NO_SPEECH
         emit(TIMESTAMP + origin if timestamps else NO_TIMESTAMPS, None)
         emit(EOT, None)
-        return Sequence(tokens, len(head) - 1, guides, sot_target)
+        return Sequence(tokens, 0, guides, sot_target)
 
     begin = stamp(words[0][1], False)
     if origin == 0:
@@ -100,7 +109,7 @@ def make(words, cut_s, *, timestamps, prompt, origin, last):
         for digit, start, end in words:
             emit(digit, span(start, end))
         emit(EOT, span(words[-1][2], words[-1][2] + 0.2))  # gives the last word an end in alignments
-        return Sequence(tokens, len(head) - 1, guides, sot_target)
+        return Sequence(tokens, 0, guides, sot_target)
 
     for i, segment in enumerate(segments_of(words)):
         start = begin if i == 0 else max(stamp(segment[0][1], False), before)
@@ -112,4 +121,4 @@ def make(words, cut_s, *, timestamps, prompt, origin, last):
     if cut_s is not None:
         emit(TIMESTAMP + max(stamp(cut_s, False), before), around(cut_s))
     emit(EOT, None)
-    return Sequence(tokens, len(head) - 1, guides, sot_target)
+    return Sequence(tokens, 0, guides, sot_target)

@@ -26,8 +26,8 @@ STAGES = [dict(seconds=4.0, batch=16, share=2, steps=1200, rate=[2e-3, 1.5e-3], 
           dict(seconds=8.0, batch=4, share=2, steps=3000, rate=[1.4e-3, 9e-4], strength=0.7, prompts=0.1, long_prompts=0.0),
           dict(seconds=30.0, batch=1, share=4, steps=1300, rate=[9e-4, 1e-5], strength=0.85, prompts=0.25, long_prompts=0.1)]
 PARTS = ["word", "time", "guide", "frame", "count", "wrong"]
-WARM_UP, WEIGHT_DECAY, AVERAGE = 150, 0.02, 0.995
-WORD_WEIGHT, STAMP_WEIGHT, GUIDE_WEIGHT, FRAME_WEIGHT, COUNT_WEIGHT = 1.0, 0.5, 0.4, 0.6, 0.2
+WARM_UP, WEIGHT_DECAY, AVERAGE = 150, 0.02, 0.998
+WORD_WEIGHT, STAMP_WEIGHT, GUIDE_WEIGHT, FRAME_WEIGHT, COUNT_WEIGHT = 1.0, 0.4, 0.5, 0.5, 0.3
 
 
 class Batches:
