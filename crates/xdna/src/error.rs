@@ -131,6 +131,14 @@ pub enum Error {
         /// What the firmware says of the hang, if the driver passes it on.
         health: Option<Health>,
     },
+    /// A launch whose answer is known gave another.
+    #[error("the NPU's answer to a known question has {wrong} of {length} bytes wrong: do not use it")]
+    WrongAnswer {
+        /// Bytes that are wrong.
+        wrong: usize,
+        /// Bytes of the answer.
+        length: usize,
+    },
     /// The device is gone.
     #[error("the NPU is gone: {what} found no device")]
     Lost {
@@ -161,7 +169,10 @@ impl Error {
 
     /// Whether the device is of no use any more until it is opened anew.
     pub fn is_fatal(&self) -> bool {
-        matches!(self, Self::Timeout { .. } | Self::GivenUp { .. } | Self::Lost { .. })
+        matches!(
+            self,
+            Self::Timeout { .. } | Self::GivenUp { .. } | Self::WrongAnswer { .. } | Self::Lost { .. }
+        )
     }
 
     pub(crate) fn format(

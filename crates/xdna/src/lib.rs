@@ -3,6 +3,7 @@
 //! - [`uapi`] is the kernel's interface as bytes, [`seam`] the border to the driver: the kernel's or one in software.
 //! - [`device`], [`memory`] and [`context`] are owned handles above it; [`session`] opens a device that failed anew.
 //! - [`xclbin`], [`pdi`], [`cdo`] and [`stream`] read and write what the NPU runs, [`mod@array`] knows its addresses.
+//! - [`image`] builds images; [`loopback`] is one that shows whether a device works.
 //!
 //! A launch, from a file to a result:
 //!
@@ -34,6 +35,8 @@ pub mod cdo;
 pub mod context;
 pub mod device;
 mod error;
+pub mod image;
+pub mod loopback;
 pub mod memory;
 pub mod packet;
 pub mod pdi;

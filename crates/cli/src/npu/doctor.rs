@@ -4,16 +4,21 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Result;
 use serde_json::{Value, json};
 
 use xdna::device::{self, Device, Found, NPU1_DEVICE, VENDOR_AMD};
-use xdna::memory::{Buffer, HEAP_BYTES, Heap};
+use xdna::loopback;
+use xdna::memory::HEAP_BYTES;
 use xdna_emulator::{Emulator, Options};
 
 use crate::args::{DoctorArgs, NpuDevice};
 use crate::screen::Screen;
+
+/// How long the launch of a test may take.
+const LAUNCH_TIME: Duration = Duration::from_secs(10);
 
 /// What a step has found.
 enum Finding {
@@ -119,12 +124,14 @@ fn check_device(device: &Device, report: &mut Report) {
         })),
     );
     report.add("contexts in use", answer(device.contexts().map(|contexts| contexts.len().to_string())));
-    let memory = Heap::new(device).and_then(|_heap| Buffer::new(device, 1 << 20)).map(|_| ());
+    let launch = loopback::check(device, LAUNCH_TIME);
     report.add(
-        "memory",
-        match memory {
-            Ok(()) => Good("the heap and a buffer can be made".into()),
-            Err(error) => Bad(chain(&error), "see above; other programs may use the NPU"),
+        "a launch",
+        match launch {
+            Ok(()) => Good("data went through the array and came back".into()),
+            Err(error) => {
+                Bad(chain(&error), "`sudo dmesg | grep amdxdna` may say why; other programs may use the NPU")
+            }
         },
     );
 }

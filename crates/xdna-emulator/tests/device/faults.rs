@@ -120,6 +120,14 @@ fn a_wrong_result_looks_like_a_right_one_and_a_slow_launch_is_right() {
 }
 
 #[test]
+fn the_self_test_finds_a_device_that_computes_wrong() {
+    let emulator = machine();
+    emulator.inject(Fault { kind: FaultKind::WrongResult, after: 1 });
+    let error = xdna::loopback::check(&open(&emulator), Duration::from_secs(20)).unwrap_err();
+    assert!(matches!(error, Error::WrongAnswer { wrong: 1024, length: 4096 }), "{error}");
+}
+
+#[test]
 fn what_a_hanging_command_uses_outlives_its_context() {
     let emulator = machine();
     let bench = Bench::open(&emulator).unwrap();

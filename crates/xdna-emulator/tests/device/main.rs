@@ -39,6 +39,7 @@ macro_rules! on_every_device {
 
 on_every_device! {
     words_go_through_the_array_and_come_back
+    the_self_test_passes
     a_memory_tile_can_transpose
     a_core_computes_what_its_program_says
     launches_overlap_up_to_the_limit

@@ -43,7 +43,7 @@ fn launch(
     let heap = Heap::new(&device).unwrap();
     let mut context =
         Context::new(&heap, &ContextOptions::columns(1), &[Unit { pdi: &pdi, functional: 0 }]).unwrap();
-    let transfer = Transfer::between(inputs[0].len() as u32 / 4, out_bytes as u32 / 4);
+    let transfer = Transfer::new(inputs[0].len() as u32 / 4, out_bytes as u32 / 4);
     let instructions = Program::new(&heap, &stream(&transfer.operations())).unwrap().into();
     let layout = Layout::mlir_aie(2).unwrap();
     let mut outputs = Vec::new();

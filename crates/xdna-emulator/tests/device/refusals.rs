@@ -9,8 +9,9 @@ use xdna::stream::Operation;
 use xdna::{Error, Words};
 use xdna_emulator::{Emulator, Options};
 
-use crate::loopback::{Image, Kernel, MEM, SHIM, Transfer, core_image, image, run, stream};
+use crate::loopback::{Kernel, MEM, SHIM, Transfer, core_image, image, run, stream};
 use crate::open;
+use xdna::image::Image;
 
 const WORDS: u32 = 16;
 const TIMEOUT: Duration = Duration::from_secs(20);
@@ -42,7 +43,7 @@ fn assert_refused(image: &Image, operations: &[Operation<'_>], expected: &[&str]
 
 #[test]
 fn an_unknown_register_is_named() {
-    let transfer = Transfer::new(WORDS);
+    let transfer = Transfer::new(WORDS, WORDS);
     for (tile, offset, expected) in [
         (SHIM, 0x3_4000, "shim (0,0): register 0x34000 is not modelled"),
         (MEM, 0x9_4000, "memory tile (0,1): register 0x94000 is not modelled"),
@@ -69,7 +70,7 @@ fn an_operation_that_npu1_is_not_known_to_take_is_named() {
 
 #[test]
 fn a_fifth_waiting_task_is_an_overrun() {
-    let transfer = Transfer::new(WORDS);
+    let transfer = Transfer::new(WORDS, WORDS);
     let start = Operation::Write { tile: Tile::default(), address: 0x1_D214, value: task(1, 0, false) };
     let mut operations = transfer.operations()[..2].to_vec();
     operations.extend([start; 5]);
@@ -81,7 +82,7 @@ fn a_fifth_waiting_task_is_an_overrun() {
 
 #[test]
 fn a_descriptor_in_use_cannot_be_written() {
-    let transfer = Transfer::new(WORDS);
+    let transfer = Transfer::new(WORDS, WORDS);
     let mut operations = transfer.operations()[..3].to_vec();
     operations.push(operations[0]);
     assert_refused(
@@ -93,7 +94,7 @@ fn a_descriptor_in_use_cannot_be_written() {
 
 #[test]
 fn memory_that_the_command_does_not_name_is_out_of_reach() {
-    let transfer = Transfer::new(WORDS);
+    let transfer = Transfer::new(WORDS, WORDS);
     // Without the patch the descriptor's address is what the compiler left there.
     let mut operations = transfer.operations();
     operations.remove(1);
@@ -101,14 +102,14 @@ fn memory_that_the_command_does_not_name_is_out_of_reach() {
     let (error, report) = refusal(&good(), &transfer.operations(), 1);
     assert!(matches!(error, Error::Failed), "{error}");
     assert!(report.contains("DMA writes to 0x0, which is in no buffer"), "{report}");
-    let longer = Transfer::new(WORDS + 2000);
+    let longer = Transfer::new(WORDS + 2000, WORDS + 2000);
     let longer_image = image(WORDS + 2000, &Descriptor::linear(0, WORDS + 2000));
     assert_refused(&longer_image, &longer.operations(), &["is in no buffer of the command"]);
 }
 
 #[test]
 fn a_patch_of_an_argument_that_is_not_there_is_named() {
-    let transfer = Transfer::new(WORDS);
+    let transfer = Transfer::new(WORDS, WORDS);
     let mut operations = transfer.operations();
     operations[1] = Operation::DdrPatch { register: 0x1_D024, argument: 9, offset: 0 };
     assert_refused(&good(), &operations, &["5 buffer arguments, and no bo9"]);
@@ -116,7 +117,7 @@ fn a_patch_of_an_argument_that_is_not_there_is_named() {
 
 #[test]
 fn a_deadlock_is_told_with_the_lock_table() {
-    let transfer = Transfer::new(WORDS);
+    let transfer = Transfer::new(WORDS, WORDS);
     let stuck = |image: &Image, operations: &[Operation<'_>]| {
         let (error, report) = refusal(image, operations, 2);
         assert!(matches!(error, Error::GivenUp { .. }), "{error}: {report}");
@@ -125,7 +126,7 @@ fn a_deadlock_is_told_with_the_lock_table() {
     };
     // Nobody has freed the memory tile's buffer.
     let mut image = good();
-    image.write(MEM, TileKind::Mem.locks_at(), 0).write(MEM, TileKind::Mem.locks_at() + 0x70, 5);
+    image.lock(MEM, 0, 0).lock(MEM, 7, 5);
     let report = stuck(&image, &transfer.operations());
     for line in [
         "memory tile (0,1): S2MM channel 0, buffer descriptor 0, 0 of 16 words: waits for lock 64 (request -1)",
@@ -146,7 +147,7 @@ fn a_deadlock_is_told_with_the_lock_table() {
 
 #[test]
 fn what_a_descriptor_says_beyond_the_model_is_named() {
-    let transfer = Transfer::new(WORDS);
+    let transfer = Transfer::new(WORDS, WORDS);
     let packet = Descriptor::linear(0, WORDS).encode(TileKind::Shim);
     let words: Vec<u8> = packet
         .iter()
@@ -176,7 +177,7 @@ fn a_store_outside_of_stack_and_outputs_is_trapped() {
         let emulator = Emulator::new(Options { guard: true, ..Options::default() });
         let device = open(&emulator);
         let heap = Heap::new(&device).unwrap();
-        let transfer = Transfer::new(BYTES as u32 / 4);
+        let transfer = Transfer::new(BYTES as u32 / 4, BYTES as u32 / 4);
         let image = core_image(&program, BYTES as u32 / 4);
         let mut kernel = Kernel::new(&heap, &image, &stream(&transfer.operations()));
         let buffers = [Buffer::new(&device, BYTES).unwrap(), Buffer::new(&device, BYTES).unwrap()];

@@ -28,6 +28,10 @@ pub(crate) fn words_go_through_the_array_and_come_back(device: &Device) {
     }
 }
 
+pub(crate) fn the_self_test_passes(device: &Device) {
+    xdna::loopback::check(device, LONG).unwrap();
+}
+
 pub(crate) fn a_memory_tile_can_transpose(device: &Device) {
     const ROWS: u32 = 6;
     const COLUMNS: u32 = 10;
@@ -35,7 +39,7 @@ pub(crate) fn a_memory_tile_can_transpose(device: &Device) {
     let mut out = Descriptor::linear(0, ROWS * COLUMNS);
     out.dimensions[0] = Dimension { step: COLUMNS, wrap: ROWS };
     out.dimensions[1] = Dimension { step: 1, wrap: COLUMNS };
-    let transfer = Transfer::new(ROWS * COLUMNS);
+    let transfer = Transfer::new(ROWS * COLUMNS, ROWS * COLUMNS);
     let mut kernel =
         Kernel::new(&heap, &loopback::image(ROWS * COLUMNS, &out), &stream(&transfer.operations()));
     let bytes = (ROWS * COLUMNS * 4) as usize;
@@ -56,7 +60,7 @@ pub(crate) fn a_core_computes_what_its_program_says(device: &Device) {
     program.data.push(aie2::Segment { address: table_at, bytes: table.clone() });
     let words = BYTES as u32 / 4;
     let heap = Heap::new(device).unwrap();
-    let transfer = Transfer::new(words);
+    let transfer = Transfer::new(words, words);
     let mut kernel =
         Kernel::new(&heap, &loopback::core_image(&program, words), &stream(&transfer.operations()));
     let (mut input, mut output) = (Buffer::new(device, BYTES).unwrap(), Buffer::new(device, BYTES).unwrap());
