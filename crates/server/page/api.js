@@ -8,6 +8,11 @@ export function setKey(value) {
   sessionStorage.setItem("boswell-key", value);
 }
 
+/** What a WebSocket is opened with: browsers send no headers with it. */
+export function protocols() {
+  return key ? ["realtime", `openai-insecure-api-key.${key}`] : ["realtime"];
+}
+
 function headers() {
   return key ? { Authorization: `Bearer ${key}` } : {};
 }

@@ -3,6 +3,7 @@
 import { enqueue, get, setKey, transcribe } from "./api.js";
 import { clock, write } from "./formats.js";
 import { JobList } from "./jobs.js";
+import { listen } from "./live.js";
 import { record } from "./recorder.js";
 import { TranscriptView } from "./transcript.js";
 import { peaks, Waveform } from "./waveform.js";
@@ -15,7 +16,7 @@ let chosen = null;
 const waveform = new Waveform($("wave"), seek);
 const view = new TranscriptView($("segments"), (seconds) => {
   seek(seconds);
-  audio.play();
+  play();
 });
 
 const jobs = new JobList($("jobs"), (name, { language, duration }, segments) => {
@@ -25,21 +26,27 @@ const jobs = new JobList($("jobs"), (name, { language, duration }, segments) => 
 /* Recordings */
 
 function add(file) {
+  const recording = enter(file.name, file);
+  if ($("as-job").checked) return hand(recording);
+  send(recording);
+  choose(recording, false);
+}
+
+/** Puts a recording into the list. */
+function enter(name, file) {
   const item = document.createElement("li");
   item.innerHTML = `<button type="button" class="open"></button><button type="button" class="stop">Stop</button>
     <progress max="1" value="0"></progress><span class="state"></span>`;
   const [open, stop] = [item.querySelector(".open"), item.querySelector(".stop")];
-  open.textContent = file.name;
-  stop.setAttribute("aria-label", `Stop ${file.name}`);
-  item.querySelector("progress").setAttribute("aria-label", `Progress of ${file.name}`);
-  const recording = { name: file.name, file, item, segments: [], started: performance.now() };
+  open.textContent = name;
+  stop.setAttribute("aria-label", `Stop ${name}`);
+  item.querySelector("progress").setAttribute("aria-label", `Progress of ${name}`);
+  const recording = { name, file, item, segments: [], started: performance.now() };
   open.onclick = () => choose(recording, true);
   recordings.unshift(recording);
   $("recordings").prepend(item);
   $("no-recordings").hidden = true;
-  if ($("as-job").checked) return hand(recording);
-  send(recording);
-  choose(recording, false);
+  return recording;
 }
 
 function send(recording) {
@@ -135,7 +142,7 @@ async function choose(recording, isAsked) {
   audio.removeAttribute("src");
   document.querySelector(".player").hidden = !recording.file;
   if (!recording.file) {
-    note("The server keeps the text of a job, and not its recording.");
+    note(recording.isLive ? "" : "The server keeps the text of a job, and not its recording.");
     if (isAsked) $("transcript").focus();
     return;
   }
@@ -172,7 +179,12 @@ function frame() {
   if (!audio.paused) requestAnimationFrame(frame);
 }
 
-$("play").onclick = () => (audio.paused ? audio.play() : audio.pause());
+/** Plays, unless a pause comes before it begins. */
+function play() {
+  audio.play().catch(() => {});
+}
+
+$("play").onclick = () => (audio.paused ? play() : audio.pause());
 audio.onplay = () => {
   $("play").classList.add("playing");
   $("play").setAttribute("aria-label", "Pause");
@@ -266,6 +278,49 @@ $("record").onclick = async () => {
   }
   $("record").setAttribute("aria-pressed", "true");
   $("record-text").textContent = "Stop and transcribe";
+};
+
+let stopLive = null;
+$("live").onclick = async () => {
+  if (stopLive) return stopLive();
+  const time = new Date().toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+  const choices = { model: $("model").value, language: $("language").value.trim() };
+  let recording;
+  const places = new Map();
+  const isOver = () => {
+    stopLive = null;
+    $("live").setAttribute("aria-pressed", "false");
+    $("live-text").textContent = "Live";
+  };
+  try {
+    stopLive = await listen(choices, {
+      turn: (id, turn) => {
+        if (!places.has(id)) places.set(id, recording.segments.push({}) - 1);
+        recording.segments[places.get(id)] = turn;
+        if (recording === chosen) view.update(places.get(id));
+      },
+      done: (file, duration) => {
+        isOver();
+        Object.assign(recording, { file, duration, language: choices.language || "live", isLive: false });
+        finish(recording, `${clock(duration)}, written down while it was spoken`);
+        if (recording === chosen) {
+          chosen = null;
+          choose(recording, false);
+        }
+      },
+      failed: (message) => announce(message),
+    });
+  } catch {
+    $("live-text").textContent = "The microphone cannot be used";
+    return;
+  }
+  recording = enter(`Live at ${time}`, null);
+  recording.isLive = true;
+  state(recording, "listening", null);
+  recording.item.querySelector(".stop").onclick = () => stopLive?.();
+  choose(recording, false);
+  $("live").setAttribute("aria-pressed", "true");
+  $("live-text").textContent = "Stop listening";
 };
 
 $("key-form").onsubmit = (event) => {

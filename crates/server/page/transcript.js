@@ -50,6 +50,13 @@ export class TranscriptView {
     this.fill(item, segment);
   }
 
+  /** Shows a segment whose text has changed. */
+  update(index) {
+    const item = [...this.list.children].find((item) => Number(item.dataset.index) === index);
+    if (item) this.fill(item, this.segments[index]);
+    else this.add(this.segments[index], index);
+  }
+
   fill(item, segment) {
     const text = item.querySelector("p");
     text.contentEditable = String(this.isEditing);

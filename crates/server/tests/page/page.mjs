@@ -1,5 +1,6 @@
 // Uses the page in headless Chromium as people do. Usage: page.mjs URL RECORDING [FOLDER FOR SCREENSHOTS]
 import assert from "node:assert/strict";
+import fs from "node:fs";
 import { createRequire } from "node:module";
 import path from "node:path";
 
@@ -8,19 +9,20 @@ const require = createRequire(path.join(process.cwd(), "package.json"));
 const { chromium } = require("playwright-core");
 
 const [url, recording, screenshots] = process.argv.slice(2);
-const browser = await chromium.launch({
+const launch = (...flags) => chromium.launch({
   executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
   args: [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync", "--use-fake-ui-for-media-stream",
-    "--use-fake-device-for-media-stream",
+    "--use-fake-device-for-media-stream", ...flags,
   ],
 });
+let browser = await launch();
 
 async function open(width, colorScheme) {
   const context = await browser.newContext({ viewport: { width, height: 860 }, colorScheme, acceptDownloads: true });
   const page = await context.newPage();
-  page.on("pageerror", (error) => assert.fail(`the page threw ${error.stack}`));
+  page.on("pageerror", (error) => assert.fail(`the page threw ${error.message} ${error.stack}`));
   page.on("request", (request) => {
     const { protocol, host } = new URL(request.url());
     assert.ok(protocol === "blob:" || host === new URL(url).host, `the page asks for ${request.url()}`);
@@ -131,5 +133,32 @@ for (const width of [1280, 390]) {
     }
   }
 }
+
+// Speech into the microphone: the recording as a wav file, which Chromium plays to the page, and silence after it.
+const samples = await page.evaluate(async (base64) => {
+  const context = new OfflineAudioContext(1, 1, 48000);
+  const sound = await context.decodeAudioData(Uint8Array.from(atob(base64), (c) => c.charCodeAt(0)).buffer);
+  return [...sound.getChannelData(0)].map((sample) => Math.round(sample * 32767));
+}, fs.readFileSync(recording).toString("base64"));
+const wav = Buffer.alloc(44 + 2 * (samples.length + 48000 * 5));
+wav.write("RIFF");
+wav.writeUInt32LE(wav.length - 8, 4);
+wav.write("WAVEfmt ", 8);
+[[16, 16, 4], [20, 1, 2], [22, 1, 2], [24, 48000, 4], [28, 96000, 4], [32, 2, 2], [34, 16, 2]].forEach(([at, value, n]) => wav.writeUIntLE(value, at, n));
+wav.write("data", 36);
+wav.writeUInt32LE(wav.length - 44, 40);
+samples.forEach((sample, i) => wav.writeInt16LE(sample, 44 + 2 * i));
+fs.writeFileSync("speech.wav", wav);
+await browser.close();
+browser = await launch(`--use-file-for-fake-audio-capture=${path.resolve("speech.wav")}%noloop`);
+const speaking = await open(1280, "light");
+await speaking.click("#live");
+await speaking.locator("#segments li").first().waitFor({ timeout: 30_000 });
+await speaking.waitForTimeout(10_000);
+await speaking.click("#live");
+await speaking.locator("#recordings .state", { hasText: "written down while it was spoken" }).waitFor({ timeout: 30_000 });
+const spoken = (await speaking.locator("#segments p").allTextContents()).join(" ").trim().split(/\s+/);
+assert.ok(words.filter((word, i) => spoken[i] === word).length >= 6, `heard: ${spoken}`);
+assert.ok(await speaking.isVisible(".player"), "what was spoken can be played");
 await browser.close();
 console.log("the page: all as expected");
