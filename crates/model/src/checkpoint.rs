@@ -275,6 +275,18 @@ impl Checkpoint {
         }
     }
 
+    /// All values of a tensor as f32, row-major, for the last time: the memory that its bytes took goes back.
+    ///
+    /// # Errors
+    /// As [`tensor`](Self::tensor), and [`Error::NotFinite`] if a value is infinite or not a number.
+    pub(crate) fn values(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, Error> {
+        let values = self.tensor(name, shape)?.to_f32()?;
+        if let Some((_, entry)) = self.find(name) {
+            self.files[entry.file_idx].release(entry.bytes.clone());
+        }
+        Ok(values)
+    }
+
     fn read(&self, name: String, entry: &Entry, dtype: Dtype) -> Tensor<'_> {
         let bytes = &self.files[entry.file_idx][entry.bytes.clone()];
         Tensor::new(name, entry.shape.clone(), dtype, Cow::Borrowed(bytes))

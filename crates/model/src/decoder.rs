@@ -122,8 +122,7 @@ impl Decoder {
         let dims = *checkpoint.dims();
         let n_state = dims.n_text_state;
         let tokens = || {
-            let tokens =
-                checkpoint.tensor("decoder.token_embedding.weight", &[dims.n_vocab, n_state])?.to_f32()?;
+            let tokens = checkpoint.values("decoder.token_embedding.weight", &[dims.n_vocab, n_state])?;
             Ok(Linear::without_bias(Weights::pack(&tokens, dims.n_vocab, n_state, precision)))
         };
         let block =
@@ -141,9 +140,7 @@ impl Decoder {
             dims,
             precision,
             tokens: embedding.into_inner().expect("its task has run")?,
-            positions: checkpoint
-                .tensor("decoder.positional_embedding", &[dims.n_text_ctx, n_state])?
-                .to_f32()?,
+            positions: checkpoint.values("decoder.positional_embedding", &[dims.n_text_ctx, n_state])?,
             blocks: parts.into_iter().flatten().collect(),
             ln: LayerNorm::load(checkpoint, "decoder.ln", n_state)?,
         })

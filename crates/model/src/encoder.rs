@@ -57,9 +57,7 @@ impl Encoder {
             precision,
             conv1: convolution(checkpoint, "encoder.conv1", n_state, dims.n_mels, precision)?,
             conv2: convolution(checkpoint, "encoder.conv2", n_state, n_state, precision)?,
-            positions: checkpoint
-                .tensor("encoder.positional_embedding", &[dims.n_audio_ctx, n_state])?
-                .to_f32()?,
+            positions: checkpoint.values("encoder.positional_embedding", &[dims.n_audio_ctx, n_state])?,
             blocks: layer::make_each(threads, dims.n_audio_layer, block)?,
             ln_post: LayerNorm::load(checkpoint, "encoder.ln_post", n_state)?,
         })
@@ -158,8 +156,8 @@ fn convolution(
     precision: Precision,
 ) -> Result<Linear, Error> {
     let precision = if precision == Precision::F32 { Precision::F32 } else { Precision::Bf16 };
-    let weights = checkpoint.tensor(&format!("{name}.weight"), &[n_out, n_in, 3])?.to_f32()?;
-    let bias = checkpoint.tensor(&format!("{name}.bias"), &[n_out])?.to_f32()?;
+    let weights = checkpoint.values(&format!("{name}.weight"), &[n_out, n_in, 3])?;
+    let bias = checkpoint.values(&format!("{name}.bias"), &[n_out])?;
     let mut rows = vec![0.0; weights.len()];
     for (row, weights) in rows.chunks_exact_mut(3 * n_in).zip(weights.chunks_exact(3 * n_in)) {
         for (channel, taps) in weights.chunks_exact(3).enumerate() {

@@ -15,7 +15,7 @@ pub(crate) struct LayerNorm {
 impl LayerNorm {
     /// Reads `name.weight` and `name.bias`.
     pub(crate) fn load(checkpoint: &Checkpoint, name: &str, n_state: usize) -> Result<Self, Error> {
-        let read = |part: &str| checkpoint.tensor(&format!("{name}.{part}"), &[n_state])?.to_f32();
+        let read = |part: &str| checkpoint.values(&format!("{name}.{part}"), &[n_state]);
         Ok(Self { weight: read("weight")?, bias: read("bias")? })
     }
 
@@ -68,9 +68,9 @@ pub(crate) fn joined(
 ) -> Result<Linear, Error> {
     let (mut weights, mut bias) = (Vec::new(), Vec::new());
     for (name, has_bias) in names_with_bias {
-        weights.extend(checkpoint.tensor(&format!("{name}.weight"), &[n_out, n_in])?.to_f32()?);
+        weights.extend(checkpoint.values(&format!("{name}.weight"), &[n_out, n_in])?);
         match has_bias {
-            true => bias.extend(checkpoint.tensor(&format!("{name}.bias"), &[n_out])?.to_f32()?),
+            true => bias.extend(checkpoint.values(&format!("{name}.bias"), &[n_out])?),
             false => bias.resize(bias.len() + n_out, 0.0),
         }
     }

@@ -1,10 +1,12 @@
 //! The bytes of a weights file: mapped into memory, or held in it.
 
 use std::fs::File;
-use std::ops::Deref;
+use std::ops::{Deref, Range};
 use std::path::Path;
 
 use memmap2::Mmap;
+#[cfg(unix)]
+use memmap2::UncheckedAdvice;
 
 use crate::Error;
 
@@ -35,6 +37,25 @@ impl Storage {
             return refuse("empty");
         }
         map(&file).map(Self::Mapped).map_err(Error::io(path))
+    }
+}
+
+impl Storage {
+    /// Says that some bytes are not needed any more: where they are mapped, their pages leave this process, and come
+    /// back from the file if they are read again.
+    #[cfg_attr(unix, expect(unsafe_code, reason = "the memory map of the weights"))]
+    pub(super) fn release(&self, bytes: Range<usize>) {
+        #[cfg(unix)]
+        if let Self::Mapped(map) = self {
+            // SAFETY: the map is of a file and is never written to, so what is read again is the same.
+            let result =
+                unsafe { map.unchecked_advise_range(UncheckedAdvice::DontNeed, bytes.start, bytes.len()) };
+            if let Err(error) = result {
+                tracing::debug!(%error, "pages of the weights stay in memory");
+            }
+        }
+        #[cfg(not(unix))]
+        let _ = bytes;
     }
 }
 
