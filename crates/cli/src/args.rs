@@ -1,5 +1,6 @@
 //! The command line: what may be said, and what each word means.
 
+mod eval;
 #[cfg(feature = "server")]
 pub(crate) mod layers;
 pub(crate) mod normalise;
@@ -17,6 +18,7 @@ use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use boswell_transcribe::SuppressTokens;
+pub(crate) use eval::{EvalArgs, NormaliserArg, ScoringArgs};
 pub(crate) use npu::{BufferArg, DoctorArgs, NpuArgs, NpuCommand, NpuDevice, RunArgs};
 pub(crate) use search::SearchArgs;
 #[cfg(feature = "server")]
@@ -90,6 +92,9 @@ pub(crate) enum Command {
     /// Measure how fast a model is on this machine
     #[command(long_about = BENCH_ABOUT)]
     Bench(Box<BenchArgs>),
+    /// Measure how good a model is on recordings with known text
+    #[command(long_about = eval::ABOUT)]
+    Eval(Box<EvalArgs>),
     /// Look into NPU programs, run them, and check the NPU of this machine
     #[command(long_about = npu::ABOUT)]
     Npu(NpuArgs),
@@ -205,6 +210,13 @@ pub(crate) struct TranscribeArgs {
 
     #[command(flatten)]
     pub(crate) output: OutputArgs,
+    #[command(flatten)]
+    pub(crate) recognition: RecognitionArgs,
+}
+
+/// A model, and how it is run.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct RecognitionArgs {
     #[command(flatten)]
     pub(crate) model: ModelArgs,
     #[command(flatten)]
@@ -330,7 +342,7 @@ pub(crate) enum PrecisionArg {
 }
 
 /// How the text is found.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Decoding")]
 pub(crate) struct DecodingArgs {
     /// The language spoken, for example: en, or: english; auto: detect it
@@ -397,7 +409,7 @@ pub(crate) enum TaskArg {
 }
 
 /// When a window is decoded again, or taken for silence.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Doubtful windows")]
 pub(crate) struct FallbackArgs {
     /// Randomness of the choice of words; 0: always the likeliest
@@ -451,19 +463,19 @@ mod tests {
     fn underscores_and_dashes_are_alike() {
         let args = transcribe(&["--output_dir", "out_dir", "--initial_prompt=--a_b c_d", "my_talk.mp3"]);
         assert_eq!(args.output.output_dir, Some("out_dir".into()));
-        assert_eq!(args.decoding.initial_prompt.as_deref(), Some("--a_b c_d"));
+        assert_eq!(args.recognition.decoding.initial_prompt.as_deref(), Some("--a_b c_d"));
         assert_eq!(args.files, [PathBuf::from("my_talk.mp3")]);
     }
 
     #[test]
     fn switches_take_true_and_false_as_in_python() {
-        let on = |line: &[&str]| transcribe(line).decoding.condition_on_previous_text;
+        let on = |line: &[&str]| transcribe(line).recognition.decoding.condition_on_previous_text;
         assert!(on(&["a.wav"]));
         assert!(on(&["--condition_on_previous_text", "True", "a.wav"]));
         assert!(!on(&["--condition_on_previous_text", "False", "a.wav"]));
         assert!(!on(&["--condition-on-previous-text=false", "a.wav"]));
         let args = transcribe(&["--without-timestamps", "a.wav"]);
-        assert!(args.decoding.without_timestamps);
+        assert!(args.recognition.decoding.without_timestamps);
         assert_eq!(args.files, [PathBuf::from("a.wav")]);
         assert!(parse(&["transcribe", "--verbose", "False", "a.wav"]).is_ok_and(|cli| !cli.messages.verbose));
         assert!(parse(&["transcribe", "--verbose", "a.wav"]).is_ok_and(|cli| cli.messages.verbose));
@@ -473,7 +485,7 @@ mod tests {
     #[test]
     fn what_openai_users_say_on_a_cpu_is_understood() {
         let args = transcribe(&["--fp16", "False", "--device", "cpu", "a.wav"]);
-        assert!(!args.model.fp16 && args.model.device == DeviceArg::Cpu);
+        assert!(!args.recognition.model.fp16 && args.recognition.model.device == DeviceArg::Cpu);
         assert!(parse(&["transcribe", "--device", "cuda", "a.wav"]).is_err());
     }
 
@@ -486,9 +498,9 @@ mod tests {
     #[test]
     fn limits_are_numbers_or_none() {
         let args = transcribe(&["--logprob_threshold", "-0.5", "--no-speech-threshold", "None", "a.wav"]);
-        assert_eq!(args.fallback.logprob_threshold, Limit(Some(-0.5)));
-        assert_eq!(args.fallback.no_speech_threshold, Limit(None));
-        assert_eq!(args.fallback.compression_ratio_threshold, Limit(Some(2.4)));
+        assert_eq!(args.recognition.fallback.logprob_threshold, Limit(Some(-0.5)));
+        assert_eq!(args.recognition.fallback.no_speech_threshold, Limit(None));
+        assert_eq!(args.recognition.fallback.compression_ratio_threshold, Limit(Some(2.4)));
         for bad in ["high", "nan", "inf", ""] {
             let line = ["transcribe", "--logprob-threshold", bad, "a.wav"];
             let message = parse(&line).unwrap_err().to_string();
@@ -499,11 +511,14 @@ mod tests {
     #[test]
     fn searches_are_asked_for_as_openai_users_do() {
         let args = transcribe(&["--beam_size", "5", "--best_of", "None", "--length_penalty", "0.6", "a.wav"]);
-        assert_eq!((args.search.beam_size, args.search.best_of), (5, 1));
-        assert_eq!((args.search.patience, args.search.length_penalty), (1.0, Limit(Some(0.6))));
+        assert_eq!((args.recognition.search.beam_size, args.recognition.search.best_of), (5, 1));
+        assert_eq!(
+            (args.recognition.search.patience, args.recognition.search.length_penalty),
+            (1.0, Limit(Some(0.6)))
+        );
         let args = transcribe(&["--suppress_numerals", "a.wav"]);
-        assert!(args.search.suppress_numerals && args.search.suppress_blank);
-        assert_eq!((args.search.beam_size, args.search.best_of), (1, 5));
+        assert!(args.recognition.search.suppress_numerals && args.recognition.search.suppress_blank);
+        assert_eq!((args.recognition.search.beam_size, args.recognition.search.best_of), (1, 5));
     }
 
     #[test]
@@ -511,15 +526,15 @@ mod tests {
         let line =
             ["--word_timestamps", "True", "--max_line_width", "42", "--max_line_count", "None", "a.wav"];
         let args = transcribe(&line);
-        assert!(args.words.word_timestamps && !args.words.highlight_words);
+        assert!(args.recognition.words.word_timestamps && !args.recognition.words.highlight_words);
         assert_eq!(
-            (args.words.max_line_width, args.words.max_line_count),
+            (args.recognition.words.max_line_width, args.recognition.words.max_line_count),
             (CountLimit(Some(42)), CountLimit(None))
         );
-        assert_eq!(args.words.prepend_punctuations, "\"'“¿([{-");
+        assert_eq!(args.recognition.words.prepend_punctuations, "\"'“¿([{-");
         let args = transcribe(&["--hallucination_silence_threshold", "2", "--drop_loops", "False", "a.wav"]);
         assert_eq!(
-            (args.guard.hallucination_silence_threshold, args.guard.drop_loops),
+            (args.recognition.guard.hallucination_silence_threshold, args.recognition.guard.drop_loops),
             (Limit(Some(2.0)), false)
         );
     }
@@ -529,7 +544,7 @@ mod tests {
         let vad = |line: &[&str]| {
             let args = transcribe(&[line, &["a.wav"]].concat());
             assert_eq!(args.files, [PathBuf::from("a.wav")]);
-            args.speech.vad(args.decoding.batch_size > 1)
+            args.recognition.speech.vad(args.recognition.decoding.batch_size > 1)
         };
         assert_eq!(vad(&[]), None);
         assert_eq!(vad(&["--batch-size", "8"]), Some(VadOptions::default()));

@@ -3,6 +3,7 @@
 mod args;
 mod bench;
 mod built_in;
+mod eval;
 mod load;
 mod models;
 mod npu;
@@ -68,6 +69,7 @@ fn run(command: Command, screen: &Screen) -> Result<ExitCode> {
     match command {
         Command::Transcribe(args) => return transcribe::run(&args, screen),
         Command::Bench(args) => return bench::run(&args, screen),
+        Command::Eval(args) => return eval::run(&args, screen),
         #[cfg(feature = "server")]
         Command::Serve(args) => return serve::run(&args, screen),
         Command::Models(args) => match args.command {

@@ -20,6 +20,7 @@ use crate::load;
 use crate::screen::{ReaderGone, Screen};
 use input::Input;
 use interrupt::Interrupt;
+pub(crate) use options::options;
 use output::Sink;
 use progress::Progress;
 
@@ -34,9 +35,9 @@ const INTERRUPTED: u8 = 130;
 /// If the command line makes no sense, the model cannot be loaded, or nobody takes the output any more.
 pub(crate) fn run(args: &TranscribeArgs, screen: &Screen) -> Result<ExitCode> {
     let inputs = input::inputs(&args.files)?;
-    let options = options::options(args)?;
-    let sink = Sink::new(&args.output, options::write_options(&args.words)?, screen)?;
-    let transcriber = Transcriber::new(Arc::new(load::model(&args.model, screen)?));
+    let options = options(&args.recognition)?;
+    let sink = Sink::new(&args.output, options::write_options(&args.recognition.words)?, screen)?;
+    let transcriber = Transcriber::new(Arc::new(load::model(&args.recognition.model, screen)?));
     let work = Work { transcriber, options, sink, screen, interrupt: Interrupt::listen()? };
 
     let mut n_failed = 0;

@@ -5,7 +5,7 @@ use clap::Args;
 use super::values;
 
 /// How many texts are tried, and what they may hold.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Search")]
 pub(crate) struct SearchArgs {
     /// Texts to follow at once at temperature 0; 1: take the likeliest token

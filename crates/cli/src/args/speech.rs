@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 use super::{Limit, values};
 
 /// Where somebody speaks: the rest is not decoded. By Silero VAD.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Voice activity")]
 pub(crate) struct SpeechArgs {
     /// Decode only speech [default: True with a --batch-size above 1]

@@ -5,7 +5,7 @@ use clap::Args;
 use super::values;
 
 /// When words are spoken, and what subtitles make of it.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Words and subtitles")]
 pub(crate) struct WordArgs {
     /// Find when each word is spoken: words with times in the JSON
@@ -67,7 +67,7 @@ pub(crate) struct WordArgs {
 }
 
 /// Text that nobody said: what is dropped is listed in the JSON.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Made-up text")]
 pub(crate) struct GuardArgs {
     /// Drop odd words in silences longer than this; needs --word-timestamps

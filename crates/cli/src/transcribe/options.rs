@@ -4,7 +4,7 @@ use anyhow::Result;
 use boswell_model::{Task, language_code};
 use boswell_transcribe::{Options, WriteOptions};
 
-use crate::args::{Limit, TaskArg, TranscribeArgs, WordArgs};
+use crate::args::{Limit, RecognitionArgs, TaskArg, WordArgs};
 use crate::usage::usage;
 
 /// What the command line asks for.
@@ -12,8 +12,8 @@ use crate::usage::usage;
 /// # Errors
 /// If the language is none that Whisper knows, a clip ends before it begins, or silence is to be known by words that are
 /// not asked for.
-pub(super) fn options(args: &TranscribeArgs) -> Result<Options> {
-    let TranscribeArgs { decoding, search, fallback, speech, guard, words, .. } = args;
+pub(crate) fn options(args: &RecognitionArgs) -> Result<Options> {
+    let RecognitionArgs { decoding, search, fallback, speech, guard, words, .. } = args;
     Ok(Options {
         task: match decoding.task {
             TaskArg::Transcribe => Task::Transcribe,
@@ -90,7 +90,7 @@ pub(super) fn write_options(args: &WordArgs) -> Result<WriteOptions> {
 }
 
 /// How long a silence is in which odd words are dropped.
-fn silence_threshold(args: &TranscribeArgs) -> Result<Option<f64>> {
+fn silence_threshold(args: &RecognitionArgs) -> Result<Option<f64>> {
     match args.guard.hallucination_silence_threshold {
         Limit(Some(threshold)) if threshold < 0.0 => {
             usage!("--hallucination-silence-threshold is {threshold}, expected seconds, 0 or more")
