@@ -10,9 +10,9 @@ pub(super) const ABOUT: &str = "\
 Measure how good a model is on recordings with known text.
 
 MANIFEST is a file with an object of JSON a line (`audio`, `text`, perhaps
-`words` with times), a folder of LibriSpeech, an .stm file of TED-LIUM, or a .tsv
-file of Common Voice. Texts are compared as openai/whisper compares them, so that
-the figures can be held against published ones.";
+`words` with times), a folder of LibriSpeech, an .stm file of TED-LIUM, or
+a .tsv file of Common Voice. Texts are compared as openai/whisper compares
+them, so that the figures can be held against published ones.";
 
 /// `boswell eval`
 #[derive(Debug, Args)]
