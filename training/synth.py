@@ -5,7 +5,7 @@ Writes one .npz: the pieces' samples end to end, and where every word lies in th
 Nothing it writes is committed; it is made again in a few minutes.
 
 Needs on the machine: libespeak-ng (Debian `espeak-ng`) and the program `flite`.
-Usage: python synth.py --out /tmp/train/synth.npz [--seed 1] [--espeak 2600] [--flite 700]
+Usage: python synth.py --out work/synth.npz [--seed 1] [--espeak 2600] [--flite 700]
 """
 import argparse
 import ctypes

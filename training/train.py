@@ -1,6 +1,6 @@
 """Trains the model. One command, seeded; a killed run goes on from its last checkpoint.
 
-Usage: python train.py --digits ../../shared/digits --synth /tmp/train/synth.npz --out /tmp/train/run
+Usage: python train.py --digits ../../shared/digits --synth work/synth.npz --out work/run
 """
 import argparse
 import copy
