@@ -31,8 +31,8 @@ pub const MAX_HEAD_DIM: usize = 512;
 /// Full attention within one sequence, with the memory that it needs.
 pub struct Attention {
     shape: Shape,
-    keys: Aligned,   // [n_head, keys_len]: register tiles of keys, as `pack_rows` lays them out
-    values: Aligned, // [n_head, values_len]: [words of positions, head_dim], or its transpose with padded rows
+    keys: Aligned,   // [n_head, keys_len]: see `PackKeys`
+    values: Aligned, // [n_head, values_len]: see `PackValues`
 }
 
 #[derive(Clone, Copy)]

@@ -10,7 +10,7 @@ use crate::arch::{InstructionSet, Kernel, Simd, dispatch};
 use crate::line::Aligned;
 use crate::threads::Threads;
 use crate::transpose::transpose;
-use crate::vector::{softmax, to_step};
+use crate::vector::{softmax, to_steps};
 
 /// The numbers that a cache is kept in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,30 +125,12 @@ impl Number for u16 {
 
 impl Number for i8 {
     fn write(x: &[f32], inverses: &[f32], out: &mut [i8]) {
-        dispatch(ToSteps { x, inverses, out });
+        to_steps(x, &inverses[..x.len()], out);
     }
 
     #[inline(always)]
     fn load<S: Simd>(simd: S, x: &[i8]) -> S::F32 {
         simd.load_steps(x)
-    }
-}
-
-/// Numbers as signed bytes, rounded.
-struct ToSteps<'a> {
-    x: &'a [f32],
-    inverses: &'a [f32],
-    out: &'a mut [i8],
-}
-
-impl Kernel for ToSteps<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, _: S) {
-        for ((out, x), inverse) in self.out.iter_mut().zip(self.x).zip(self.inverses) {
-            *out = to_step(x * inverse);
-        }
     }
 }
 

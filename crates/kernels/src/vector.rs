@@ -31,17 +31,12 @@ pub(crate) fn abs_max(x: &[f32]) -> f32 {
     dispatch(AbsMax { x })
 }
 
-/// `out[i] = x[i] * inverse`, rounded to signed bytes, which it must fit into. Returns the sum of the bytes.
-pub(crate) fn to_steps(x: &[f32], inverse: f32, out: &mut [i8]) -> i32 {
-    dispatch(ToSteps { x, inverse, out })
-}
-
-/// A number in -128..=127 rounded to a whole one.
-#[inline(always)]
-pub(crate) fn to_step(x: f32) -> i8 {
-    // Adding this leaves no room for fractions: the whole number stands in the lowest bits.
-    const WHOLE: f32 = 12_582_912.0;
-    ((x + WHOLE).to_bits() as u8).cast_signed()
+/// `out[i] = x[i] * inverses[i]`, rounded to signed bytes, which it must fit into. Returns the sum of the bytes.
+///
+/// # Panics
+/// If the lengths differ.
+pub(crate) fn to_steps(x: &[f32], inverses: &[f32], out: &mut [i8]) -> i32 {
+    dispatch(ToSteps { x, inverses, out })
 }
 
 /// The sum of `exp(x[i] - offset)`.
@@ -308,7 +303,7 @@ impl Kernel for AbsMax<'_> {
 
 struct ToSteps<'a> {
     x: &'a [f32],
-    inverse: f32,
+    inverses: &'a [f32],
     out: &'a mut [i8],
 }
 
@@ -317,10 +312,13 @@ impl Kernel for ToSteps<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, _: S) -> i32 {
-        assert_eq!(self.x.len(), self.out.len(), "to_steps: x and out differ in length");
+        // Adding this leaves no room for fractions: the whole number stands in the lowest bits.
+        const WHOLE: f32 = 12_582_912.0;
+        let Self { x, inverses, out } = self;
+        assert!([x.len(), inverses.len()] == [out.len(); 2], "to_steps: the lengths differ");
         let mut sum = 0;
-        for (out, x) in self.out.iter_mut().zip(self.x) {
-            *out = to_step(x * self.inverse);
+        for ((out, x), inverse) in out.iter_mut().zip(x).zip(inverses) {
+            *out = ((x * inverse + WHOLE).to_bits() as u8).cast_signed();
             sum += i32::from(*out);
         }
         sum

@@ -190,7 +190,7 @@ fn words_of_row(row: &[f32], precision: Precision, words: &mut [u32]) -> Option<
         Precision::Int8 => {
             let step = abs_max(row).max(f32::MIN_POSITIVE) / 127.0;
             let bytes: &mut [i8] = bytemuck::cast_slice_mut(words);
-            let sum = to_steps(row, 1.0 / step, &mut bytes[..row.len()]);
+            let sum = to_steps(row, &vec![1.0 / step; row.len()], &mut bytes[..row.len()]);
             return Some(Scale { step, sum: sum as f32 * step });
         }
     }
