@@ -58,6 +58,8 @@ struct DecodeRow {
 pub(crate) struct Decoded {
     /// The sampled tokens, without the end.
     pub(crate) tokens: Vec<u32>,
+    /// Those of `tokens`, one for each.
+    pub(crate) logprobs: Vec<f32>,
     pub(crate) temperature: f32,
     /// The logprobs of `tokens` and of the end, divided by their number.
     pub(crate) avg_logprob: f64,
@@ -156,13 +158,14 @@ impl Decode {
 
     /// What has been decoded.
     pub(crate) fn decoded(&self, tokenizer: &Tokenizer) -> Decoded {
-        let (tokens, sum_logprob) = self.search.best();
+        let (tokens, logprobs, sum_logprob) = self.search.best();
         Decoded {
             temperature: self.search.temperature(),
             avg_logprob: f64::from(sum_logprob) / (tokens.len() + 1) as f64,
             no_speech_prob: self.search.no_speech_prob().map_or(0.0, f64::from),
             compression_ratio: compression_ratio(strip(&tokenizer.decode(tokens))),
             tokens: tokens.to_vec(),
+            logprobs: logprobs.to_vec(),
         }
     }
 

@@ -43,4 +43,4 @@ pub use language::LanguageProbability;
 pub use options::{Options, SuppressTokens};
 pub use output::{Format, WriteOptions, write, write_console_line};
 pub use transcriber::{Event, Stages, Transcriber};
-pub use transcript::{DropReason, Dropped, Segment, Transcript, Word};
+pub use transcript::{DropReason, Dropped, Segment, TokenLogprob, Transcript, Word};

@@ -12,6 +12,8 @@ pub struct Options {
     pub task: Task,
     /// Code or English name of the language spoken; `None`: detected in the first 30 s.
     pub language: Option<String>,
+    /// Codes of the languages that are detected; empty: all that the model knows, and so where it knows none of these.
+    pub among_languages: Vec<String>,
 
     /// Temperatures to try on a window, one after the other, until its decode passes the thresholds below. At 0
     /// the likeliest token is taken, above it tokens are drawn. Not empty.
@@ -76,6 +78,8 @@ pub struct Options {
     /// Drop segments that are nothing but one of these phrases; case and marks do not matter.
     pub drop_phrases: Vec<String>,
 
+    /// Tell the logprob of each token of the text.
+    pub token_logprobs: bool,
     /// Decode without timestamp tokens: one segment per window.
     pub without_timestamps: bool,
     /// The latest time in a window at which its first segment may start, in seconds; `None` or 0: no limit.
@@ -114,6 +118,7 @@ impl Default for Options {
         Self {
             task: Task::Transcribe,
             language: None,
+            among_languages: Vec::new(),
             temperatures: vec![0.0],
             beam_size: 1,
             patience: 1.0,
@@ -139,6 +144,7 @@ impl Default for Options {
             drop_failed: false,
             phrase_filter: false,
             drop_phrases: Vec::new(),
+            token_logprobs: false,
             without_timestamps: false,
             max_initial_timestamp: Some(1.0),
             suppress_blank: true,

@@ -182,7 +182,10 @@ fn language(
     let Some(start_frame) = first_speech.filter(|_| tokenizer.is_multilingual()) else {
         return Ok(("en".to_owned(), None));
     };
-    let LanguageProbability { code, probability } = encoder.language_probabilities(start_frame)?[0];
+    let heard = encoder.language_probabilities(start_frame)?;
+    let is_meant =
+        |heard: &&LanguageProbability| options.among_languages.iter().any(|code| code == heard.code);
+    let LanguageProbability { code, probability } = *heard.iter().find(is_meant).unwrap_or(&heard[0]);
     tracing::info!(language = code, probability, "language detected");
     Ok((code.to_owned(), Some(probability)))
 }

@@ -74,6 +74,18 @@ pub struct Segment {
     /// The words with their times; `None`: not asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub words: Option<Vec<Word>>,
+    /// The tokens of the text with their logprobs; `None`: not asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub logprobs: Option<Vec<TokenLogprob>>,
+}
+
+/// A token of a segment's text, and how sure the model was of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TokenLogprob {
+    /// What it stands for; a character's bytes may be those of several tokens.
+    pub bytes: Vec<u8>,
+    /// Among the tokens that were allowed in its place.
+    pub logprob: f32,
 }
 
 /// A timed word.

@@ -167,7 +167,7 @@ impl<'a> Walk<'a> {
             return Found::default();
         }
         self.attempt = 0;
-        let mut slices = Slices::new(self.tokenizer, request, decoded);
+        let mut slices = Slices::new(self.tokenizer, request, decoded, self.options.token_logprobs);
         let reason = match self.is_silent(decoded) {
             true => Some(DropReason::NoSpeech),
             false => (has_failed && self.options.drop_failed).then_some(DropReason::Failed),
@@ -224,6 +224,7 @@ impl<'a> Walk<'a> {
                 segment.text.clear();
                 segment.tokens.clear();
                 segment.words = Some(Vec::new());
+                segment.logprobs.iter_mut().for_each(Vec::clear);
             }
             segment.id = self.n_segments;
             self.n_segments += 1;

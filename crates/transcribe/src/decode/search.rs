@@ -85,6 +85,9 @@ pub(super) struct Search {
 struct Sequence {
     /// The start tokens and what was sampled, without the end.
     tokens: Vec<u32>,
+    /// Those of the sampled tokens.
+    logprobs: Vec<f32>,
+    /// The end's logprob counts too.
     sum_logprob: f32,
 }
 
@@ -93,7 +96,13 @@ impl Sequence {
         let mut tokens = Vec::with_capacity(self.tokens.capacity());
         tokens.extend_from_slice(&self.tokens);
         tokens.push(choice.token as u32);
-        Self { tokens, sum_logprob: self.sum_logprob + choice.logprob }
+        let logprobs = [&self.logprobs[..], &[choice.logprob]].concat();
+        Self { tokens, logprobs, sum_logprob: self.sum_logprob + choice.logprob }
+    }
+
+    /// The same at its end.
+    fn ended(&self, end: Choice) -> Self {
+        Self { sum_logprob: self.sum_logprob + end.logprob, ..self.clone() }
     }
 }
 
@@ -110,7 +119,7 @@ impl Search {
             temperature,
             rng: fastrand::Rng::with_seed(seed),
             no_speech_prob: None,
-            live: vec![Sequence { tokens, sum_logprob: 0.0 }],
+            live: vec![Sequence { tokens, logprobs: Vec::new(), sum_logprob: 0.0 }],
             ended: Vec::new(),
             is_finished: false,
             sources: vec![0],
@@ -151,14 +160,16 @@ impl Search {
         &self.sources
     }
 
-    /// The best sequence's sampled tokens, without the end, and the sum of their logprobs and the end's.
-    pub(super) fn best(&self) -> (&[u32], f32) {
+    /// The best sequence's sampled tokens, without the end, their logprobs, and the sum of these and the end's.
+    pub(super) fn best(&self) -> (&[u32], &[f32], f32) {
         let sampled = |sequence: &Sequence| sequence.tokens.len() - self.sample_begin;
         let score = |sequence: &Sequence| self.plan.width.score(sequence.sum_logprob, sampled(sequence));
         let candidates = if self.ended.is_empty() { &self.live } else { &self.ended };
         // Of equals the first.
         let best = candidates.iter().rev().max_by(|a, b| score(a).total_cmp(&score(b)));
-        best.map_or((&[], 0.0), |best| (&best.tokens[self.sample_begin..], best.sum_logprob))
+        best.map_or((&[], &[], 0.0), |best| {
+            (&best.tokens[self.sample_begin..], best.logprobs.as_slice(), best.sum_logprob)
+        })
     }
 
     /// Takes the logits after the last tokens of all sequences, and moves on by one token.
@@ -217,6 +228,7 @@ impl Search {
                 self.ended.append(&mut self.live);
             } else {
                 sequence.tokens.push(choice.token as u32);
+                sequence.logprobs.push(choice.logprob);
                 self.sources.push(0);
             }
             return;
@@ -227,12 +239,10 @@ impl Search {
         self.ended
             .extend(before.iter().enumerate().filter(|(idx, _)| !has_choice(*idx)).map(|(_, it)| it.clone()));
         for &(source, choice) in &self.choices {
-            let mut next = before[source].with(choice);
             if choice.token == self.plan.eot as usize {
-                next.tokens.pop();
-                self.ended.push(next);
+                self.ended.push(before[source].ended(choice));
             } else {
-                self.live.push(next);
+                self.live.push(before[source].with(choice));
                 self.sources.push(source);
             }
         }
@@ -248,9 +258,7 @@ impl Search {
         for &(source, choice) in &self.choices {
             if choice.token == self.plan.eot as usize {
                 if self.ended.len() < n_enough {
-                    let mut ended = before[source].with(choice);
-                    ended.tokens.pop();
-                    self.ended.push(ended);
+                    self.ended.push(before[source].ended(choice));
                 }
                 continue;
             }

@@ -94,7 +94,7 @@ fn a_search_ends_at_its_end_token_and_at_its_limits() {
     assert!(!ended.is_finished());
     feed(&mut ended, |_| logits_for(&[(EOT, 9.0)]));
     assert!(ended.is_finished());
-    let (tokens, sum_logprob) = ended.best();
+    let (tokens, _, sum_logprob) = ended.best();
     assert_eq!(tokens, [1000]);
     let expected = 2.0 * (9.0 - (DIMS.n_vocab as f32 + 9f32.exp()).ln());
     assert!((sum_logprob - expected).abs() < 0.01, "{sum_logprob} is near {expected}");

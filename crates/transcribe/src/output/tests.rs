@@ -22,6 +22,7 @@ fn segment(start: f64, end: f64, text: &str, words: Option<Vec<Word>>) -> Segmen
         compression_ratio: 1.25,
         no_speech_prob: 1.5e-9,
         words,
+        logprobs: None,
     }
 }
 

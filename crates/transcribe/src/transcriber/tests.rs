@@ -123,6 +123,43 @@ fn language_probabilities_are_those_of_the_reference() {
 
 #[test]
 #[ignore = "needs ../shared"]
+fn only_languages_that_may_be_spoken_are_detected() {
+    let transcriber = transcriber("tiny.openai.safetensors");
+    let spectrogram = spectrogram(&golden::waveform("jfk.wav"));
+    let detected = transcriber.detect_language(&spectrogram).unwrap();
+    let codes: Vec<&str> = detected.iter().map(|language| language.code).collect();
+    for (among, expected) in [(&codes[3..5], codes[3]), (&["xx"][..], codes[0]), (&[], codes[0])] {
+        let among_languages = among.iter().map(|&code| code.to_owned()).collect();
+        let options = Options { language: None, among_languages, max_new_tokens: Some(1), ..options() };
+        let transcript = transcriber.transcribe(&spectrogram, &options, go_on).unwrap();
+        assert_eq!(transcript.language, expected, "among {among:?}");
+    }
+}
+
+#[test]
+#[ignore = "needs ../shared"]
+fn logprobs_are_those_of_the_text() {
+    let transcriber = transcriber("tiny.openai.safetensors");
+    let spectrogram = spectrogram(&golden::waveform("jfk.wav"));
+    let eot = transcriber.model().tokenizer().special().eot;
+    for beam_size in [1, 3] {
+        let told = Options { beam_size, token_logprobs: true, ..options() };
+        let transcript = transcriber.transcribe(&spectrogram, &told, go_on).unwrap();
+        let silent = Options { token_logprobs: false, ..told };
+        let without = transcriber.transcribe(&spectrogram, &silent, go_on).unwrap();
+        assert_eq!(without.text, transcript.text);
+        assert!(without.segments.iter().all(|segment| segment.logprobs.is_none()));
+        for segment in transcript.segments.iter().filter(|segment| !segment.tokens.is_empty()) {
+            let logprobs = segment.logprobs.as_ref().unwrap();
+            let n_text = segment.tokens.iter().filter(|&&token| token < eot).count();
+            assert_eq!(logprobs.len(), n_text);
+            assert!(logprobs.iter().all(|token| token.logprob <= 0.0 && !token.bytes.is_empty()));
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs ../shared"]
 fn silence_follows_a_recording_that_is_listened_to_for_its_language() {
     // The reference pads the 11 s to 30 s; filled with zeros as windows to decode are, another language comes out.
     let transcriber = transcriber("tiny.openai.safetensors");

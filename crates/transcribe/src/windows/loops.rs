@@ -46,17 +46,21 @@ pub(super) fn cut(segments: &mut [Segment], tokenizer: &Tokenizer) -> Vec<(usize
     let mut places = 0..;
     for (idx, segment) in segments.iter_mut().enumerate() {
         let mut cut = Vec::new();
+        let mut is_kept = Vec::new(); // of each text token
         segment.tokens.retain(|token| {
-            let place = is_text(token).then(|| places.next()).flatten();
-            let is_repeat = place.is_some_and(|place| repeats.iter().any(|range| range.contains(&place)));
+            let Some(place) = is_text(token).then(|| places.next()).flatten() else { return true };
+            let is_repeat = repeats.iter().any(|range| range.contains(&place));
             if is_repeat {
                 cut.push(*token);
             }
+            is_kept.push(!is_repeat);
             !is_repeat
         });
         if !cut.is_empty() {
             let left: Vec<u32> = segment.tokens.iter().copied().filter(is_text).collect();
             segment.text = tokenizer.decode(&left);
+            let mut is_kept = is_kept.into_iter();
+            segment.logprobs.iter_mut().for_each(|all| all.retain(|_| is_kept.next().unwrap_or(true)));
             taken.push((idx, tokenizer.decode(&cut)));
         }
     }
@@ -95,7 +99,7 @@ fn repeats(text: &[u32]) -> Vec<Repeats> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::golden;
+    use crate::{TokenLogprob, golden};
 
     fn said(parts: &[(&[u32], usize)]) -> Vec<u32> {
         parts.iter().flat_map(|(phrase, n)| phrase.repeat(*n)).collect()
@@ -127,7 +131,12 @@ mod tests {
         let thanks = tokenizer.encode(" Thank you.");
         let segment = |text: &[u32], at: u32| {
             let tokens = [&[TS + at], text, &[TS + at + 50]].concat();
-            Segment { tokens, text: tokenizer.decode(text), ..Segment::default() }
+            let logprobs = text.iter().zip(0..).map(|(&token, place)| TokenLogprob {
+                bytes: tokenizer.token_bytes(token).to_vec(),
+                logprob: -(place as f32),
+            });
+            let logprobs = Some(logprobs.collect());
+            Segment { tokens, text: tokenizer.decode(text), logprobs, ..Segment::default() }
         };
         let mut segments = vec![segment(&tokenizer.encode(" Real words."), 0)];
         segments.extend((1..10).map(|i| segment(&thanks, i * 50)));
@@ -142,5 +151,10 @@ mod tests {
         assert_eq!(texts[..3], [" Real words.", " Thank you.", ""]);
         assert!(texts[3..].iter().all(|text| text.is_empty()));
         assert_eq!(segments[2].tokens, [TS + 100, TS + 150]);
+        for segment in &segments {
+            let left = segment.logprobs.as_ref().unwrap();
+            let text: Vec<u8> = left.iter().flat_map(|token| token.bytes.clone()).collect();
+            assert_eq!(text, segment.text.as_bytes(), "each token goes with its logprob");
+        }
     }
 }

@@ -1,10 +1,12 @@
 //! A window's tokens, cut into segments at its timestamps.
 
+use std::ops::Range;
+
 use boswell_model::Tokenizer;
 
 use super::{WindowRequest, seconds};
-use crate::Segment;
 use crate::decode::Decoded;
+use crate::{Segment, TokenLogprob};
 
 /// Frames of one step of a timestamp token: 20 ms.
 const FRAMES_PER_TIMESTAMP: usize = 2;
@@ -25,8 +27,15 @@ pub(super) struct Slices {
 impl Slices {
     /// Cuts the tokens between each two timestamps that stand side by side. What follows the last such pair is cut
     /// off speech, and is left to the next window, but where it ends in a timestamp: then nothing follows it.
-    pub(super) fn new(tokenizer: &Tokenizer, request: &WindowRequest, decoded: &Decoded) -> Self {
-        let window = Window { tokenizer, request, decoded };
+    ///
+    /// - `with_logprobs`: whether segments have [logprobs](Segment::logprobs).
+    pub(super) fn new(
+        tokenizer: &Tokenizer,
+        request: &WindowRequest,
+        decoded: &Decoded,
+        with_logprobs: bool,
+    ) -> Self {
+        let window = Window { tokenizer, request, decoded, with_logprobs };
         let tokens = decoded.tokens.as_slice();
         let is_timestamp: Vec<bool> = tokens.iter().map(|&token| window.position(token).is_some()).collect();
         let single_timestamp_ending = is_timestamp.ends_with(&[false, true]);
@@ -46,7 +55,7 @@ impl Slices {
             n_frames = window.position(tokens[last_pair - 1]).unwrap_or(0) * FRAMES_PER_TIMESTAMP;
         }
         let starts = std::iter::once(0).chain(ends.iter().copied());
-        let segments = starts.zip(&ends).map(|(start, &end)| window.slice(&tokens[start..end])).collect();
+        let segments = starts.zip(&ends).map(|(start, &end)| window.slice(start..end)).collect();
         Self { segments, n_frames, is_closed: single_timestamp_ending }
     }
 }
@@ -56,6 +65,7 @@ struct Window<'a> {
     tokenizer: &'a Tokenizer,
     request: &'a WindowRequest,
     decoded: &'a Decoded,
+    with_logprobs: bool,
 }
 
 impl Window<'_> {
@@ -66,12 +76,13 @@ impl Window<'_> {
 
     /// The tokens between two pairs of timestamps. A decode without timestamp rules may begin without a timestamp:
     /// then it begins with the window.
-    fn slice(&self, tokens: &[u32]) -> Segment {
+    fn slice(&self, places: Range<usize>) -> Segment {
+        let tokens = &self.decoded.tokens[places.clone()];
         let time = |token: Option<&u32>| {
             let position = token.and_then(|&token| self.position(token)).unwrap_or(0);
             self.start_s() + position as f64 * TIMESTAMP_S
         };
-        self.segment(time(tokens.first()), time(tokens.last()), tokens)
+        self.segment(time(tokens.first()), time(tokens.last()), places)
     }
 
     /// All tokens: to the last timestamp if there is one, else to the end of the window.
@@ -81,15 +92,21 @@ impl Window<'_> {
             tokens.iter().rev().find_map(|&token| self.position(token)).filter(|&position| position > 0);
         let window_s = seconds(self.request.n_frames);
         let duration_s = last.map_or(window_s, |position| position as f64 * TIMESTAMP_S);
-        self.segment(self.start_s(), self.start_s() + duration_s, tokens)
+        self.segment(self.start_s(), self.start_s() + duration_s, 0..tokens.len())
     }
 
     fn start_s(&self) -> f64 {
         seconds(self.request.seek)
     }
 
-    fn segment(&self, start: f64, end: f64, tokens: &[u32]) -> Segment {
+    fn segment(&self, start: f64, end: f64, places: Range<usize>) -> Segment {
         let eot = self.tokenizer.special().eot;
+        let (tokens, logprobs) = (&self.decoded.tokens[places.clone()], &self.decoded.logprobs[places]);
+        let text_logprobs = tokens.iter().zip(logprobs).filter(|(token, _)| **token < eot);
+        let text_logprobs = text_logprobs.map(|(&token, &logprob)| TokenLogprob {
+            bytes: self.tokenizer.token_bytes(token).to_vec(),
+            logprob,
+        });
         let text: Vec<u32> = tokens.iter().copied().filter(|&token| token < eot).collect();
         Segment {
             id: 0,
@@ -103,6 +120,7 @@ impl Window<'_> {
             compression_ratio: self.decoded.compression_ratio,
             no_speech_prob: self.decoded.no_speech_prob,
             words: None,
+            logprobs: self.with_logprobs.then(|| text_logprobs.collect()),
         }
     }
 }

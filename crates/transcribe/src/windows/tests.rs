@@ -7,8 +7,10 @@ const N_TEXT_CTX: usize = 448;
 
 fn decoded(result: &Value, temperature: f32) -> Decoded {
     let number = |name: &str, default: f64| result.get(name).map_or(default, |value| value.as_f64().unwrap());
+    let tokens = golden::ids(&result["tokens"]);
     Decoded {
-        tokens: golden::ids(&result["tokens"]),
+        logprobs: vec![0.0; tokens.len()],
+        tokens,
         temperature,
         avg_logprob: number("avg_logprob", -0.3),
         no_speech_prob: number("no_speech_prob", 0.01),
@@ -208,12 +210,18 @@ fn whatever_is_decoded_the_walk_ends_within_the_recording() {
                 2 => TS,
                 _ => rng.u32(TS..51865),
             };
-            let tokens = (0..12).map(|_| token()).collect();
+            let tokens: Vec<u32> = (0..12).map(|_| token()).collect();
             let avg_logprob = -2.0 * rng.f64();
             let no_speech_prob = rng.f64();
             let temperature = request.temperature;
-            let decoded =
-                Decoded { tokens, temperature, avg_logprob, no_speech_prob, compression_ratio: 1.0 };
+            let decoded = Decoded {
+                logprobs: vec![0.0; tokens.len()],
+                tokens,
+                temperature,
+                avg_logprob,
+                no_speech_prob,
+                compression_ratio: 1.0,
+            };
             let add_words = |segments: &mut [Segment], _| {
                 for segment in segments {
                     let mut at = || segment.seek as f64 / 100.0 + rng.f64() * 31.0;
