@@ -78,6 +78,15 @@ pub(crate) struct Messages {
     pub(crate) verbose: bool,
 }
 
+/// How messages are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// Lines for people
+    Text,
+    /// A JSON object a line, with time, level, and the request that it is about
+    Json,
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Write down what is said in recordings

@@ -25,11 +25,11 @@ pub(crate) fn checkpoint(name: &str, folder_of: impl FnOnce(&str) -> Result<Path
     Checkpoint::open(&path).with_context(|| format!("cannot use `{}` as a model", path.display()))
 }
 
-/// Loads the model that the command line asks for.
+/// Opens the model that the command line asks for, and says how it asks for it to be loaded.
 ///
 /// # Errors
-/// Those of [`checkpoint`], and if the weights are not those of a network.
-pub(crate) fn model(args: &ModelArgs, screen: &Screen) -> Result<Model> {
+/// Those of [`checkpoint`].
+pub(crate) fn opened(args: &ModelArgs, screen: &Screen) -> Result<(Checkpoint, LoadOptions)> {
     let checkpoint = checkpoint(&args.model, |repository| models::fetched(repository, args.offline, screen))?;
     if checkpoint.path().is_none() {
         built_in::introduce();
@@ -38,7 +38,16 @@ pub(crate) fn model(args: &ModelArgs, screen: &Screen) -> Result<Model> {
         tracing::warn!("--fp16 is not used on a CPU: computing in f32");
     }
     let DeviceArg::Cpu = args.device;
-    Model::new(&checkpoint, &options(args)).with_context(|| format!("cannot use the model `{}`", args.model))
+    Ok((checkpoint, options(args)))
+}
+
+/// Loads the model that the command line asks for.
+///
+/// # Errors
+/// Those of [`checkpoint`], and if the weights are not those of a network.
+pub(crate) fn model(args: &ModelArgs, screen: &Screen) -> Result<Model> {
+    let (checkpoint, options) = opened(args, screen)?;
+    Model::new(&checkpoint, &options).with_context(|| format!("cannot use the model `{}`", args.model))
 }
 
 /// How the command line asks for a model to be loaded.

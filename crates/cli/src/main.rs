@@ -20,7 +20,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{ArgMatches, CommandFactory, FromArgMatches};
 
-use args::{Cli, Command, ModelsCommand, normalise};
+use args::{Cli, Command, LogFormat, ModelsCommand, normalise};
 use screen::{ReaderGone, Screen};
 use usage::UsageError;
 
@@ -32,8 +32,8 @@ fn main() -> ExitCode {
     let line = normalise::normalise(std::env::args_os(), &definition);
     let matches = definition.clone().get_matches_from(&line);
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
-    let screen = Screen::open(&cli.messages);
     let command = completed(cli.command, line, definition, &matches);
+    let screen = Screen::open(&cli.messages, command.as_ref().map_or(LogFormat::Text, log_format));
     match command.and_then(|command| run(command, &screen)) {
         Ok(code) => code,
         Err(error) if error.is::<ReaderGone>() => ExitCode::SUCCESS,
@@ -63,6 +63,15 @@ fn completed(
 #[cfg(not(feature = "server"))]
 fn completed(command: Command, _: Vec<OsString>, _: clap::Command, _: &ArgMatches) -> Result<Command> {
     Ok(command)
+}
+
+/// How messages are written: whoever gathers a server's may want them as JSON.
+fn log_format(command: &Command) -> LogFormat {
+    match command {
+        #[cfg(feature = "server")]
+        Command::Serve(args) => args.log_format,
+        _ => LogFormat::Text,
+    }
 }
 
 fn run(command: Command, screen: &Screen) -> Result<ExitCode> {

@@ -14,7 +14,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use crate::args::Messages;
+use crate::args::{LogFormat, Messages};
 
 /// Whoever read our standard output has left, as in `boswell … | head`. The program ends, and that is no failure.
 #[derive(Debug)]
@@ -36,7 +36,7 @@ pub(crate) struct Screen {
 
 impl Screen {
     /// Opens the screen and shows the program's log events on standard error from now on.
-    pub(crate) fn open(messages: &Messages) -> Self {
+    pub(crate) fn open(messages: &Messages, format: LogFormat) -> Self {
         let target = if messages.quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
         let screen = Self { bars: MultiProgress::with_draw_target(target) };
         // Targets are compared by prefix: `boswell_` stands for our libraries, whose `info` says in their words what
@@ -50,14 +50,18 @@ impl Screen {
         let targets = targets.with_target("boswell", program).with_target("boswell_", libraries);
         // The server speaks for the program.
         let targets = targets.with_target("boswell_server", program);
-        let layer = tracing_subscriber::fmt::layer()
-            .with_ansi(
-                io::stderr().is_terminal()
-                    && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
-            )
-            .event_format(Line)
-            .with_writer(screen.clone());
-        tracing_subscriber::registry().with(targets).with(layer).init();
+        let is_coloured =
+            io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        let layer = tracing_subscriber::fmt::layer().with_writer(screen.clone());
+        let subscriber = tracing_subscriber::registry().with(targets);
+        match format {
+            LogFormat::Text => {
+                subscriber.with(layer.with_ansi(is_coloured).event_format(Line)).init();
+            }
+            LogFormat::Json => {
+                subscriber.with(layer.json().flatten_event(true).with_span_list(false)).init();
+            }
+        }
         screen
     }
 

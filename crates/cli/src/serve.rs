@@ -51,6 +51,7 @@ fn settings(args: &ServeArgs) -> Result<Settings> {
             }
             Limit(ttl) => ttl.map(|ttl| seconds("--model-ttl", ttl)).transpose()?,
         },
+        model_memory: args.model_memory,
         outside_hosts: args.outside_host.clone(),
         webhook_secret: args.webhook_secret.clone(),
         requests_per_minute: args.requests_per_minute,
@@ -88,7 +89,7 @@ fn catalogue(args: &ServeArgs, screen: &Screen) -> Result<Catalogue> {
     let (model, screen) = (args.model.clone(), screen.clone());
     let mut catalogue = Catalogue::new(names, move |name| {
         let args = ModelArgs { model: name.to_owned(), ..model.clone() };
-        Ok(load::model(&args, &screen)?)
+        Ok(load::opened(&args, &screen)?)
     });
     for (alias, name) in &args.alias {
         catalogue.alias(alias, name)?;

@@ -26,6 +26,18 @@ impl Default for LoadOptions {
     }
 }
 
+impl LoadOptions {
+    /// About how many bytes the weights of a checkpoint take in memory when they are loaded so.
+    pub fn weight_bytes(&self, checkpoint: &Checkpoint) -> u64 {
+        let bytes_each = match self.precision {
+            Precision::F32 => 4,
+            Precision::Bf16 => 2,
+            Precision::Int8 => 1,
+        };
+        checkpoint.n_parameters() * bytes_each
+    }
+}
+
 /// A Whisper network with its vocabulary: immutable, shared by everybody who transcribes with it.
 pub struct Model {
     dims: Dims,

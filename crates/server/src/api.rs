@@ -18,7 +18,7 @@ use crate::audio;
 use crate::error::ApiError;
 use crate::models::Listed;
 use crate::observe::observe;
-use crate::realtime::realtime;
+use crate::realtime::{client_secret, realtime, transcription_session};
 use crate::state::State;
 use crate::{jobs, page, status};
 
@@ -38,6 +38,8 @@ pub(crate) fn router(state: Arc<State>) -> Router {
     }
     let guarded = guarded
         .merge(jobs::routes())
+        .route("/v1/realtime/client_secrets", post(client_secret))
+        .route("/v1/realtime/transcription_sessions", post(transcription_session))
         .route("/api/ps", get(status::loaded_models))
         .route("/status", get(status::status))
         .route_layer(from_fn_with_state(state.clone(), check_client));

@@ -56,7 +56,7 @@ pub(crate) async fn recording(state: &Arc<State>, form: &mut Form) -> Result<Upl
 }
 
 async fn answer(state: Arc<State>, request: Request, task: Task) -> Result<Response, ApiError> {
-    let admission = state.admit()?;
+    state.check_room()?;
     let limits = FormLimits {
         max_bytes: state.settings.max_upload_bytes,
         idle: state.settings.idle_upload,
@@ -65,6 +65,7 @@ async fn answer(state: Arc<State>, request: Request, task: Task) -> Result<Respo
     let mut form = Form::read(request, "file", limits).await?;
     let request = TranscriptionRequest::new(&mut form, task)?;
     let upload = recording(&state, &mut form).await?;
+    let admission = state.admit()?;
     tracing::debug!(model = request.model, bytes = upload.n_bytes, format = ?request.format, "recording arrived");
     let options = request.options.clone();
     let transcription =

@@ -14,6 +14,8 @@ use boswell_transcribe::{Batch, Recording};
 pub(crate) struct Engine {
     pub(crate) name: String,
     pub(crate) model: Arc<Model>,
+    /// What its weights take in memory, about.
+    pub(crate) n_bytes: u64,
     pub(crate) loaded_at: SystemTime,
     recordings: Mutex<Sender<Recording>>,
     /// Recordings that were submitted and are not done.
@@ -24,11 +26,17 @@ pub(crate) struct Engine {
 impl Engine {
     /// Starts the thread.
     ///
+    /// - `n_bytes`: what the model's weights take in memory, about.
     /// - `batch_size`: how many windows are decoded together.
     ///
     /// # Errors
     /// If the system does not give a thread.
-    pub(crate) fn start(name: &str, model: Arc<Model>, batch_size: usize) -> std::io::Result<Self> {
+    pub(crate) fn start(
+        name: &str,
+        model: Arc<Model>,
+        n_bytes: u64,
+        batch_size: usize,
+    ) -> std::io::Result<Self> {
         let (recordings, arriving) = channel();
         let n_recordings = Arc::new(AtomicUsize::new(0));
         let (batch, counter) = (Batch::new(model.clone(), batch_size), n_recordings.clone());
@@ -38,6 +46,7 @@ impl Engine {
         Ok(Self {
             name: name.to_owned(),
             model,
+            n_bytes,
             loaded_at: SystemTime::now(),
             recordings: Mutex::new(recordings),
             n_recordings,

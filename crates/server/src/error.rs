@@ -149,6 +149,13 @@ impl ApiError {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, SERVER, message)
     }
 
+    /// The request says that it will have more bytes than it may have.
+    pub(crate) fn announced_too_large(limit: u64, announced: u64) -> Self {
+        let message =
+            format!("413: Maximum content size limit ({limit}) exceeded ({announced} bytes announced)");
+        Self { message, ..Self::too_large(limit, announced) }
+    }
+
     /// The client sends its request too slowly.
     pub(crate) fn too_slow() -> Self {
         let message = "The request did not arrive in time.";

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use axum::body::{Body, Bytes};
 use axum::extract::multipart::{Field, Multipart, MultipartError};
 use axum::extract::{FromRequest, Request};
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
 use tokio::io::AsyncWriteExt;
 use tokio_stream::Stream;
 
@@ -69,6 +69,10 @@ impl Form {
         file_field: &str,
         limits: FormLimits<'_>,
     ) -> Result<Self, ApiError> {
+        // Who says that it will be too much need not send it.
+        if let Some(n_bytes) = announced_bytes(&request).filter(|n_bytes| *n_bytes > limits.max_bytes) {
+            return Err(ApiError::announced_too_large(limits.max_bytes, n_bytes));
+        }
         let meter = Arc::new(Meter::new(limits.max_bytes));
         let (parts, body) = request.into_parts();
         let metered = Metered { body: body.into_data_stream(), meter: meter.clone(), n_burst: 0 };
@@ -102,6 +106,25 @@ impl Form {
         self.texts.iter().any(|(key, _)| base(key) == name)
     }
 
+    /// The fields of an object, spelled `name[key]` or as JSON.
+    pub(crate) fn object(&mut self, name: &'static str) -> Vec<(String, String)> {
+        self.taken.insert(name);
+        let mut fields = Vec::new();
+        for (key, value) in self.texts.iter().filter(|(key, _)| base(key) == name) {
+            match key[name.len()..].trim_matches(['[', ']']) {
+                "" => {
+                    let object: serde_json::Map<_, _> = serde_json::from_str(value).unwrap_or_default();
+                    fields.extend(object.into_iter().map(|(key, value)| match value {
+                        serde_json::Value::String(text) => (key, text),
+                        other => (key, other.to_string()),
+                    }));
+                }
+                key => fields.push((key.to_owned(), value.trim().to_owned())),
+            }
+        }
+        fields
+    }
+
     /// The values of a list, however it is spelled: `name` or `name[]` or `name[0]` again and again, a JSON array of
     /// strings, words with commas between.
     pub(crate) fn list(&mut self, name: &'static str) -> Vec<String> {
@@ -124,6 +147,11 @@ impl Form {
     pub(crate) fn ignore(&mut self, names: &[&'static str]) {
         self.taken.extend(names);
     }
+}
+
+/// How many bytes the body will have, if the head says so.
+fn announced_bytes(request: &Request) -> Option<u64> {
+    request.headers().get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 /// `name` of `name[]`, `name[0]` and `name[key]`.

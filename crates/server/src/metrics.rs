@@ -11,6 +11,8 @@ use prometheus::{
 /// Seconds that requests are counted by.
 const LATENCY_BUCKETS: [f64; 14] =
     [0.005, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0];
+/// Seconds that a speaker waits for a turn's text.
+const TURN_BUCKETS: [f64; 12] = [0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6, 0.8, 1.0, 2.0, 5.0, 10.0];
 /// Seconds of audio per second of work.
 const SPEED_BUCKETS: [f64; 10] = [0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 500.0];
 
@@ -27,6 +29,7 @@ pub(crate) struct Metrics {
     tokens: IntCounterVec,
     speed: HistogramVec,
     wall: HistogramVec,
+    turn: HistogramVec,
     recordings: IntGaugeVec,
     loaded: IntGaugeVec,
     memory: IntGauge,
@@ -130,6 +133,15 @@ impl Metrics {
                 ),
                 &[]
             ),
+            turn: registered!(
+                HistogramVec,
+                histogram(
+                    "live_turn_seconds",
+                    "From the end of a realtime turn to its whole text",
+                    &TURN_BUCKETS
+                ),
+                &[]
+            ),
             recordings: registered!(
                 IntGaugeVec,
                 named("queue_recordings", "Recordings in the engine, or waiting for it"),
@@ -158,6 +170,11 @@ impl Metrics {
         self.tokens.with_label_values(&[model]).inc_by(work.stages.n_tokens as u64);
         self.wall.with_label_values::<&str>(&[]).observe(work.wall.as_secs_f64());
         self.speed.with_label_values(&[model]).observe(work.audio_s / work.wall.as_secs_f64().max(1e-6));
+    }
+
+    /// Counts a realtime turn whose text was told `elapsed` after its end.
+    pub(crate) fn turn_written(&self, elapsed: Duration) {
+        self.turn.with_label_values::<&str>(&[]).observe(elapsed.as_secs_f64());
     }
 
     /// What was done with a model.

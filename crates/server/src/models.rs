@@ -1,27 +1,30 @@
-//! Which models there are, and those that are loaded: on demand, until nobody has used them for a while.
+//! Which models there are, and those that are loaded: on demand, until nobody has used them for a while or others need
+//! their room.
+
+mod shelf;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use boswell_model::Model;
-use tokio::sync::Mutex;
+use boswell_model::{Checkpoint, LoadOptions};
 
 use crate::Error;
 use crate::engine::Engine;
-use crate::error::{ApiError, chain};
+use crate::error::ApiError;
+use shelf::{Refused, Shelf};
 
 /// Why a model was not loaded.
 pub type LoadError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Loads a model by its name.
-type Loader = dyn Fn(&str) -> Result<Model, LoadError> + Send + Sync;
+/// Opens a model by its name, and says how it is to be loaded.
+type Opener = dyn Fn(&str) -> Result<(Checkpoint, LoadOptions), LoadError> + Send + Sync;
 
 /// The models that clients may ask for.
 pub struct Catalogue {
     names: Vec<String>,
     aliases: BTreeMap<String, String>,
-    loader: Arc<Loader>,
+    opener: Arc<Opener>,
 }
 
 /// OpenAI's models, for which the first of ours stands in unless told otherwise.
@@ -40,17 +43,17 @@ impl Catalogue {
     /// A catalogue of models.
     ///
     /// - `names`: one at least; the first stands in for OpenAI's.
-    /// - `loader`: loads a model by its name; is called on a thread that may block.
+    /// - `opener`: opens a model by its name, and says how it is to be loaded; is called on a thread that may block.
     ///
     /// # Panics
     /// If there are no names.
     pub fn new(
         names: Vec<String>,
-        loader: impl Fn(&str) -> Result<Model, LoadError> + Send + Sync + 'static,
+        opener: impl Fn(&str) -> Result<(Checkpoint, LoadOptions), LoadError> + Send + Sync + 'static,
     ) -> Self {
         let first = names.first().expect("a catalogue has one model at least");
         let aliases = OPENAI_NAMES.iter().map(|&name| (name.to_owned(), first.clone())).collect();
-        Self { names, aliases, loader: Arc::new(loader) }
+        Self { names, aliases, opener: Arc::new(opener) }
     }
 
     /// Gives a model another name.
@@ -74,16 +77,9 @@ impl Catalogue {
 /// The models of a catalogue, loaded or not.
 pub(crate) struct Models {
     aliases: BTreeMap<String, String>,
-    slots: BTreeMap<String, Arc<Slot>>,
+    shelf: Arc<Shelf>,
     first: String,
     since: SystemTime,
-}
-
-struct Slot {
-    name: String,
-    loader: Arc<Loader>,
-    batch_size: usize,
-    engine: Mutex<Option<Arc<Engine>>>,
 }
 
 /// A model as `/v1/models` shows it.
@@ -98,14 +94,13 @@ pub(crate) struct Listed {
 
 impl Models {
     /// Models of which none is loaded.
-    pub(crate) fn new(catalogue: Catalogue, batch_size: usize) -> Self {
-        let Catalogue { names, aliases, loader } = catalogue;
+    ///
+    /// - `max_bytes`: most that the weights of all together may take in memory.
+    pub(crate) fn new(catalogue: Catalogue, batch_size: usize, max_bytes: Option<u64>) -> Self {
+        let Catalogue { names, aliases, opener } = catalogue;
         let first = names[0].clone();
-        let slot = |name: String| {
-            let (loader, engine) = (loader.clone(), Mutex::new(None));
-            (name.clone(), Arc::new(Slot { name, loader, batch_size, engine }))
-        };
-        Self { aliases, slots: names.into_iter().map(slot).collect(), first, since: SystemTime::now() }
+        let shelf = Arc::new(Shelf::new(names, opener, batch_size, max_bytes));
+        Self { aliases, shelf, first, since: SystemTime::now() }
     }
 
     /// Checks that there is a model that a client calls `name`.
@@ -113,12 +108,13 @@ impl Models {
     /// # Errors
     /// Status 404 if there is none.
     pub(crate) fn check(&self, name: &str) -> Result<(), ApiError> {
-        self.slot(name).map(drop)
+        self.own_name(name).map(drop)
     }
 
-    fn slot(&self, name: &str) -> Result<&Arc<Slot>, ApiError> {
+    /// What the model is called that a client calls `name`.
+    fn own_name(&self, name: &str) -> Result<String, ApiError> {
         let own = self.aliases.get(name).map_or(name, String::as_str);
-        self.slots.get(own).ok_or_else(|| ApiError::no_model(name))
+        if self.shelf.has(own) { Ok(own.to_owned()) } else { Err(ApiError::no_model(name)) }
     }
 
     /// The first model of the catalogue.
@@ -126,35 +122,42 @@ impl Models {
         &self.first
     }
 
+    /// Most bytes that the weights of all models together may take in memory.
+    pub(crate) fn max_bytes(&self) -> Option<u64> {
+        self.shelf.max_bytes()
+    }
+
     /// All names that may be asked for.
     pub(crate) fn list(&self) -> Vec<Listed> {
         let created = self.since.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        let own = self.slots.keys().map(|id| (id, "boswell"));
-        let aliases = self.aliases.keys().map(|id| (id, "alias"));
-        own.chain(aliases).map(|(id, owned_by)| Listed { id: id.clone(), created, owned_by }).collect()
+        let own = self.shelf.names().map(|id| (id, "boswell"));
+        let aliases = self.aliases.keys().map(|id| (id.as_str(), "alias"));
+        own.chain(aliases).map(|(id, owned_by)| Listed { id: id.to_owned(), created, owned_by }).collect()
     }
 
     /// Whether all that is needed for `name` is at hand.
     pub(crate) fn is_loaded(&self, name: &str) -> bool {
-        let slot = self.slots.get(name);
-        // A model that is being loaded is not there yet.
-        slot.is_some_and(|slot| slot.engine.try_lock().is_ok_and(|engine| engine.is_some()))
+        self.shelf.loaded(name).is_some()
     }
 
     /// The engine of the model that a client calls `name`; it is loaded if it is not.
     ///
     /// # Errors
-    /// Status 404 if there is no such model, 503 if it cannot be loaded, or takes long.
+    /// Status 404 if there is no such model, 503 if it cannot be loaded, finds no room, or takes long.
     pub(crate) async fn engine(&self, name: &str) -> Result<Arc<Engine>, ApiError> {
-        let slot = self.slot(name)?.clone();
+        let own = self.own_name(name)?;
         // A client that leaves does not keep the model from being loaded for the next.
-        let loading = tokio::spawn(slot.clone().engine());
+        let loading = tokio::spawn(self.shelf.clone().engine(own));
         match tokio::time::timeout(PATIENCE, loading).await {
-            Ok(Ok(Ok(engine))) => Ok(engine),
-            Ok(Ok(Err(error))) => {
-                tracing::error!(model = slot.name, "cannot load the model: {}", chain(error.as_ref()));
-                Err(ApiError::unavailable(format!("The model '{name}' cannot be loaded."), 60))
-            }
+            Ok(Ok(engine)) => engine.map_err(|refused| match refused {
+                Refused::CannotLoad => {
+                    ApiError::unavailable(format!("The model '{name}' cannot be loaded."), 60)
+                }
+                Refused::NoRoom => {
+                    let message = format!("There is no room for the model '{name}' while others are in use.");
+                    ApiError::unavailable(message, 5)
+                }
+            }),
             Ok(Err(_)) => Err(ApiError::internal()),
             Err(_) => Err(ApiError::unavailable(format!("The model '{name}' is being loaded."), 10)),
         }
@@ -162,48 +165,21 @@ impl Models {
 
     /// The engines that run.
     pub(crate) fn loaded(&self) -> Vec<Arc<Engine>> {
-        self.slots.values().filter_map(|slot| slot.engine.try_lock().ok()?.clone()).collect()
+        self.shelf.names().filter_map(|name| self.shelf.loaded(name)).collect()
     }
 
     /// The names of the models, each with the codes of the languages that it knows; English for one that is not loaded.
     pub(crate) fn languages(&self) -> Vec<(&str, Vec<&'static str>)> {
-        let codes = |slot: &Slot| {
-            let engine = slot.engine.try_lock().ok()?.clone()?;
+        let codes = |name: &str| {
+            let engine = self.shelf.loaded(name)?;
             let tokenizer = engine.model.tokenizer();
             tokenizer.is_multilingual().then(|| tokenizer.languages().map(|(code, _)| code).collect())
         };
-        let languages = |slot: &Slot| codes(slot).unwrap_or_else(|| vec!["en"]);
-        self.slots.values().map(|slot| (slot.name.as_str(), languages(slot))).collect()
+        self.shelf.names().map(|name| (name, codes(name).unwrap_or_else(|| vec!["en"]))).collect()
     }
 
     /// Unloads models that nobody has used for so long.
     pub(crate) fn unload_idle(&self, ttl: Duration) {
-        for slot in self.slots.values() {
-            if let Ok(mut engine) = slot.engine.try_lock()
-                && let Some(idle) =
-                    engine.take_if(|engine| engine.n_recordings() == 0 && engine.last_use().elapsed() >= ttl)
-            {
-                tracing::info!(model = idle.name, "model unloaded: nobody has used it for a while");
-            }
-        }
-    }
-}
-
-impl Slot {
-    /// The engine, after the model is loaded.
-    async fn engine(self: Arc<Self>) -> Result<Arc<Engine>, LoadError> {
-        let mut engine = self.engine.lock().await;
-        if let Some(engine) = engine.as_ref() {
-            return Ok(engine.clone());
-        }
-        let (slot, started) = (self.clone(), std::time::Instant::now());
-        let load = move || {
-            let model = Arc::new((slot.loader)(&slot.name)?);
-            Ok::<_, LoadError>(Arc::new(Engine::start(&slot.name, model, slot.batch_size)?))
-        };
-        let loaded = tokio::task::spawn_blocking(load).await??;
-        tracing::info!(model = self.name, elapsed_s = started.elapsed().as_secs_f64(), "model loaded");
-        *engine = Some(loaded.clone());
-        Ok(loaded)
+        self.shelf.unload_idle(ttl);
     }
 }

@@ -1,23 +1,32 @@
 //! `/v1/realtime?intent=transcription`: speech is written down while it is spoken, over a WebSocket, as OpenAI does it.
 
 mod agreement;
+mod config;
 mod protocol;
+mod secrets;
 mod session;
 mod turns;
 
 use std::sync::Arc;
 
+use axum::Json;
+use axum::body::{Body, to_bytes};
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
 use axum::extract::{Query, State as Shared};
 use axum::http::{HeaderMap, header};
 use axum::response::Response;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use crate::error::ApiError;
+use crate::keys::key_of;
 use crate::state::State;
+pub(crate) use config::Config;
+use protocol::{Misunderstood, beta_update, update};
+pub(crate) use secrets::Secrets;
+use secrets::{Secret, lifetime};
 pub(crate) use session::{Heard, Session};
 
 /// 15 MiB of sound in base64, and what is around it.
@@ -26,6 +35,8 @@ const MAX_MESSAGE_BYTES: usize = 21 << 20;
 const PROTOCOL: &str = "realtime";
 /// Browsers cannot send headers, and put their key into the name of a subprotocol.
 const KEY_PROTOCOL: &str = "openai-insecure-api-key.";
+/// Most bytes of a session's description.
+const MAX_DESCRIPTION_BYTES: usize = 64 << 10;
 /// What was heard and is not yet told.
 const HEARD_AHEAD: usize = 16;
 
@@ -42,31 +53,95 @@ pub(crate) async fn realtime(
     headers: HeaderMap,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, ApiError> {
-    check_key(&state, &query, &headers)?;
+    let config = config(&state, &query, &headers)?;
     let upgrade = upgrade.map_err(|rejection| ApiError::no_websocket(&rejection))?;
     let admission = state.admit()?;
-    let model = query.model.unwrap_or_else(|| state.models.first().to_owned());
     let upgrade = upgrade.protocols([PROTOCOL]).max_message_size(MAX_MESSAGE_BYTES);
     Ok(upgrade.on_upgrade(move |socket| async move {
-        run(socket, state, &model).await;
+        run(socket, state, config).await;
         drop(admission);
     }))
 }
 
-/// Lets in who brings a key in a header, a subprotocol or the address.
-fn check_key(state: &State, query: &RealtimeQuery, headers: &HeaderMap) -> Result<(), ApiError> {
-    let keys = &state.settings.keys;
+/// Makes a secret for a session: `POST /v1/realtime/client_secrets`.
+pub(crate) async fn client_secret(
+    Shared(state): Shared<Arc<State>>,
+    body: Body,
+) -> Result<Json<Value>, ApiError> {
+    let asked = json_of(body).await?;
+    let (config, secret) =
+        secret(&state, update(&asked["session"], &usual(&state)), &asked["expires_after"])?;
+    let session = config.shown(&new_id());
+    Ok(Json(json!({"value": secret.value, "expires_at": secret.expires_at, "session": session})))
+}
+
+/// The same as it was before OpenAI's interface was finished: `POST /v1/realtime/transcription_sessions`.
+pub(crate) async fn transcription_session(
+    Shared(state): Shared<Arc<State>>,
+    body: Body,
+) -> Result<Json<Value>, ApiError> {
+    let asked = json_of(body).await?;
+    let (config, secret) = secret(&state, beta_update(&asked, &usual(&state)), &asked["expires_after"])?;
+    let mut session = config.shown(&new_id());
+    session["client_secret"] = json!({"value": secret.value, "expires_at": secret.expires_at});
+    Ok(Json(session))
+}
+
+fn secret(
+    state: &State,
+    config: Result<Config, Misunderstood>,
+    expires_after: &Value,
+) -> Result<(Config, Secret), ApiError> {
+    let config = config.map_err(|Misunderstood { param, message, .. }| match param {
+        Some(param) => ApiError::param(param, message),
+        None => ApiError::invalid(message),
+    })?;
+    state.models.check(&config.model)?;
+    let secret = state.secrets.give(config.clone(), lifetime(expires_after)?)?;
+    Ok((config, secret))
+}
+
+async fn json_of(body: Body) -> Result<Value, ApiError> {
+    let bytes = to_bytes(body, MAX_DESCRIPTION_BYTES).await;
+    let bytes = bytes.map_err(|error| ApiError::invalid(format!("The body cannot be read: {error}.")))?;
+    if bytes.is_empty() {
+        return Ok(json!({}));
+    }
+    serde_json::from_slice(&bytes).map_err(|error| ApiError::invalid(format!("Expected JSON: {error}.")))
+}
+
+/// What a session does until it is told otherwise.
+fn usual(state: &State) -> Config {
+    Config::new(state.models.first())
+}
+
+fn new_id() -> String {
+    format!("sess_{:016x}", fastrand::u64(..))
+}
+
+/// What a session is to do at first; lets in who brings a key in a header, a subprotocol or the address, or a secret
+/// for one session in their place.
+fn config(state: &State, query: &RealtimeQuery, headers: &HeaderMap) -> Result<Config, ApiError> {
     let protocols = headers.get(header::SEC_WEBSOCKET_PROTOCOL).and_then(|value| value.to_str().ok());
     let in_protocol = protocols.into_iter().flat_map(|names| names.split(','));
     let in_protocol = in_protocol.filter_map(|name| name.trim().strip_prefix(KEY_PROTOCOL));
-    let mut given = in_protocol.chain(query.api_key.as_deref());
-    if given.any(|key| keys.knows(key)) { Ok(()) } else { keys.check(headers) }
+    let given: Vec<&str> = in_protocol.chain(query.api_key.as_deref()).chain(key_of(headers)).collect();
+    let secret = given.iter().find_map(|key| state.secrets.config(key));
+    let keys = &state.settings.keys;
+    if secret.is_none() && !given.iter().any(|key| keys.knows(key)) {
+        keys.check(headers)?;
+    }
+    let mut config = secret.unwrap_or_else(|| usual(state));
+    if let Some(model) = &query.model {
+        config.model.clone_from(model);
+    }
+    Ok(config)
 }
 
 /// Speaks with a client until one of both leaves.
-async fn run(mut socket: WebSocket, state: Arc<State>, model: &str) {
+async fn run(mut socket: WebSocket, state: Arc<State>, config: Config) {
     let (tell, mut heard) = mpsc::channel(HEARD_AHEAD);
-    let mut session = Session::new(state.clone(), model, tell);
+    let mut session = Session::new(state.clone(), config, tell);
     let mut events = session.begin();
     loop {
         for event in events.drain(..) {

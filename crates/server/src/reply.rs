@@ -4,7 +4,7 @@ use axum::Json;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use boswell_model::language_name;
-use boswell_transcribe::{Format, Segment, Transcript, Word, WriteOptions, write};
+use boswell_transcribe::{Format, Segment, TokenLogprob, Transcript, Word, WriteOptions, write};
 use serde_json::{Map, Value, json};
 
 use crate::error::ApiError;
@@ -20,7 +20,7 @@ const PLAIN: [(header::HeaderName, &str); 1] = [(header::CONTENT_TYPE, "text/pla
 pub(crate) fn reply(request: &TranscriptionRequest, done: &Done) -> Response {
     let text = done.transcript.text.trim();
     match request.format {
-        ResponseFormat::Json => Json(json!({"text": text, "usage": usage(done)})).into_response(),
+        ResponseFormat::Json => Json(short(request, done)).into_response(),
         ResponseFormat::Text => (PLAIN, format!("{text}\n")).into_response(),
         ResponseFormat::Srt => (PLAIN, file(&done.transcript, Format::Srt)).into_response(),
         ResponseFormat::Vtt => (PLAIN, file(&done.transcript, Format::Vtt)).into_response(),
@@ -55,6 +55,18 @@ pub(crate) fn in_format(
 /// What is billed elsewhere.
 pub(crate) fn usage(done: &Done) -> Value {
     json!({"type": "duration", "seconds": done.duration_s.ceil() as u64})
+}
+
+/// The tokens of segments with their logprobs. Put together they are the text.
+///
+/// - `begins`: whether the first token begins a text, which has no space before it.
+pub(crate) fn logprobs<'a>(segments: impl IntoIterator<Item = &'a Segment>, begins: bool) -> Value {
+    let tokens = segments.into_iter().filter_map(|segment| segment.logprobs.as_ref()).flatten();
+    let tokens = tokens.enumerate().map(|(idx, TokenLogprob { bytes, logprob })| {
+        let bytes = if begins && idx == 0 { bytes.trim_ascii_start() } else { bytes };
+        json!({"token": String::from_utf8_lossy(bytes), "logprob": shortest(*logprob), "bytes": bytes})
+    });
+    tokens.collect()
 }
 
 /// A segment as `diarized_json` and its stream have it.
@@ -95,6 +107,18 @@ fn file(transcript: &Transcript, format: Format) -> Vec<u8> {
     let layout = WriteOptions { always_hours: true, ..WriteOptions::default() };
     write(transcript, format, &layout, &mut file).expect("memory takes everything");
     file
+}
+
+fn short(request: &TranscriptionRequest, done: &Done) -> Value {
+    let mut body = json!({"text": done.transcript.text.trim()});
+    if request.options.token_logprobs {
+        body["logprobs"] = logprobs(&done.transcript.segments, true);
+    }
+    if !request.options.among_languages.is_empty() {
+        body["languages"] = json!([{"code": done.transcript.language}]);
+    }
+    body["usage"] = usage(done);
+    body
 }
 
 fn verbose(request: &TranscriptionRequest, done: &Done) -> Value {

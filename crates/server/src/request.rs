@@ -44,14 +44,16 @@ impl TranscriptionRequest {
         let format = format(form.text("response_format"), task)?;
         let granularities = granularities(form, format)?;
         let is_any = |name: &str| granularities.iter().any(|granularity| granularity == name);
+        // Other formats have no place for them.
+        let token_logprobs = includes_logprobs(form)? && format == ResponseFormat::Json;
+        let options = options(form, task)?;
         let request = Self {
             model,
-            options: options(form, task, is_any("word"))?,
+            options: Options { word_timestamps: is_any("word"), token_logprobs, ..options },
             format,
             wants_segments: granularities.is_empty() || is_any("segment"),
             stream: truth(form, "stream")?.unwrap_or(false),
         };
-        includes(form)?;
         form.ignore(&WITHOUT_EFFECT);
         let unknown = form.unknown();
         if !unknown.is_empty() {
@@ -61,13 +63,14 @@ impl TranscriptionRequest {
     }
 }
 
-fn options(form: &mut Form, task: Task, word_timestamps: bool) -> Result<Options, ApiError> {
+fn options(form: &mut Form, task: Task) -> Result<Options, ApiError> {
     let temperature = temperature(form)?;
-    let only_speech = truth(form, "vad_filter")?.unwrap_or(false) || form.has("chunking_strategy");
     let hotwords = [form.list("keywords"), form.list("hotwords")].concat().join(", ");
+    let among_languages = among_languages(form)?;
     Ok(Options {
         task,
-        language: language(form, task)?,
+        language: language(form, task)?.or_else(|| only(&among_languages)),
+        among_languages,
         temperatures: match temperature {
             0.0 => vec![0.0, 0.2, 0.4, 0.6, 0.8, 1.0],
             fixed => vec![fixed],
@@ -75,19 +78,39 @@ fn options(form: &mut Form, task: Task, word_timestamps: bool) -> Result<Options
         best_of: 5,
         initial_prompt: form.text("prompt"),
         hotwords: Some(hotwords).filter(|words| !words.is_empty()),
-        word_timestamps,
         drop_loops: true,
-        vad: only_speech.then(VadOptions::default),
+        vad: voice_activity(form)?,
         ..Options::default()
     })
+}
+
+/// What is taken for speech, if only that is to be decoded: OpenAI's `chunking_strategy`, or the `vad_filter` of others.
+fn voice_activity(form: &mut Form) -> Result<Option<VadOptions>, ApiError> {
+    const NAME: &str = "chunking_strategy";
+    let is_wanted = truth(form, "vad_filter")?.unwrap_or(false);
+    if !form.has(NAME) {
+        return Ok(is_wanted.then(VadOptions::default));
+    }
+    let mut options = VadOptions::default();
+    for (key, value) in form.object(NAME) {
+        let milliseconds = || value.parse::<u32>().ok().filter(|ms| *ms <= 60_000);
+        let is_good = match key.as_str() {
+            "threshold" => {
+                let threshold = value.parse().ok().filter(|threshold| (0.0..=1.0).contains(threshold));
+                threshold.map(|threshold| options.threshold = threshold)
+            }
+            "silence_duration_ms" => milliseconds().map(|ms| options.min_silence_duration_ms = ms),
+            "prefix_padding_ms" => milliseconds().map(|ms| options.speech_pad_ms = ms),
+            _ => Some(()),
+        };
+        is_good.ok_or_else(|| ApiError::param(NAME, format!("Invalid {NAME}: '{key}' is '{value}'.")))?;
+    }
+    Ok(Some(options))
 }
 
 /// The code of the language spoken; `None`: to be detected.
 fn language(form: &mut Form, task: Task) -> Result<Option<String>, ApiError> {
     let asked = form.text("language").map(|language| language.to_lowercase());
-    let allowed = form.list("languages");
-    // Of several languages that are allowed, the model finds the one that is spoken.
-    let asked = asked.or_else(|| if let [only] = &allowed[..] { Some(only.to_lowercase()) } else { None });
     let Some(asked) = asked.filter(|language| !["auto", "none"].contains(&language.as_str())) else {
         return Ok(None);
     };
@@ -95,11 +118,29 @@ fn language(form: &mut Form, task: Task) -> Result<Option<String>, ApiError> {
         // A translation's own parameters have none.
         Some(code) => Ok(Some(code.to_owned())),
         None if task == Task::Translate => Ok(None),
-        None => Err(ApiError::param(
-            "language",
-            format!("Invalid language '{asked}'. Language parameter must be specified in ISO-639-1 format."),
-        )),
+        None => Err(no_language("language", &asked)),
     }
+}
+
+/// The codes of the languages that may be spoken; empty: all.
+fn among_languages(form: &mut Form) -> Result<Vec<String>, ApiError> {
+    const NAME: &str = "languages";
+    let code = |asked: String| match language_code(&asked.to_lowercase()) {
+        Some(code) => Ok(code.to_owned()),
+        None => Err(no_language(NAME, &asked)),
+    };
+    form.list(NAME).into_iter().map(code).collect()
+}
+
+/// The one of a list that has but one.
+fn only(languages: &[String]) -> Option<String> {
+    if let [only] = languages { Some(only.clone()) } else { None }
+}
+
+fn no_language(param: &str, asked: &str) -> ApiError {
+    let message =
+        format!("Invalid language '{asked}'. Language parameter must be specified in ISO-639-1 format.");
+    ApiError::param(param, message)
 }
 
 fn temperature(form: &mut Form) -> Result<f32, ApiError> {
@@ -153,10 +194,12 @@ fn truth(form: &mut Form, name: &'static str) -> Result<Option<bool>, ApiError> 
     }
 }
 
-fn includes(form: &mut Form) -> Result<(), ApiError> {
-    match form.list("include").into_iter().find(|name| name != "logprobs") {
+/// Whether the logprobs of the tokens are to be told.
+fn includes_logprobs(form: &mut Form) -> Result<bool, ApiError> {
+    let included = form.list("include");
+    match included.iter().find(|name| *name != "logprobs") {
         Some(bad) => Err(ApiError::param("include", format!("Invalid value '{bad}': expected 'logprobs'."))),
-        None => Ok(()),
+        None => Ok(!included.is_empty()),
     }
 }
 
@@ -212,7 +255,20 @@ mod tests {
             assert_eq!(transcription(&[("language", asked)]).options.language.as_deref(), code, "{asked}");
         }
         assert_eq!(transcription(&[("languages[]", "fr")]).options.language.as_deref(), Some("fr"));
-        assert_eq!(transcription(&[("languages[]", "fr,de")]).options.language, None);
+        let several = transcription(&[("languages[]", "fr"), ("languages[]", "German")]).options;
+        assert_eq!(
+            (several.language, several.among_languages),
+            (None, vec!["fr".to_owned(), "de".to_owned()])
+        );
+    }
+
+    #[test]
+    fn logprobs_are_for_json() {
+        for (format, is_told) in [("json", true), ("verbose_json", false), ("srt", false)] {
+            let request = transcription(&[("response_format", format), ("include[]", "logprobs")]);
+            assert_eq!(request.options.token_logprobs, is_told, "{format}");
+        }
+        assert!(!transcription(&[]).options.token_logprobs);
     }
 
     #[test]
@@ -230,6 +286,8 @@ mod tests {
             ("temperature", "2"),
             ("temperature", "warm"),
             ("language", "klingon"),
+            ("languages[]", "klingon"),
+            ("chunking_strategy[threshold]", "2"),
             ("timestamp_granularities[]", "character"),
             ("stream", "perhaps"),
             ("include[]", "everything"),
@@ -237,10 +295,34 @@ mod tests {
         for (name, value) in cases {
             let error = read(&[("model", "m"), (name, value)], Task::Transcribe).unwrap_err();
             assert_eq!(error.status, 400, "{name}");
-            assert_eq!(error.body()["error"]["param"], name.trim_end_matches("[]"), "{value}");
+            assert_eq!(error.body()["error"]["param"], name.split('[').next().unwrap(), "{value}");
         }
         assert_eq!(read(&[], Task::Transcribe).unwrap_err().body()["error"]["param"], "model");
         assert!(read(&[("model", "m"), ("response_format", "diarized_json")], Task::Translate).is_err());
+    }
+
+    #[test]
+    fn what_is_speech_may_be_told() {
+        let vad = |fields: &[(&str, &str)]| transcription(fields).options.vad;
+        assert_eq!(vad(&[]), None);
+        for usual in [("vad_filter", "true"), ("chunking_strategy", "auto")] {
+            assert_eq!(vad(&[usual]), Some(VadOptions::default()));
+        }
+        let told = VadOptions {
+            threshold: 0.3,
+            min_silence_duration_ms: 200,
+            speech_pad_ms: 300,
+            ..VadOptions::default()
+        };
+        let spelled = [
+            ("chunking_strategy[type]", "server_vad"),
+            ("chunking_strategy[threshold]", "0.3"),
+            ("chunking_strategy[silence_duration_ms]", "200"),
+            ("chunking_strategy[prefix_padding_ms]", "300"),
+        ];
+        let json = r#"{"type": "server_vad", "threshold": 0.3, "silence_duration_ms": 200, "prefix_padding_ms": 300}"#;
+        assert_eq!(vad(&spelled), Some(told.clone()));
+        assert_eq!(vad(&[("chunking_strategy", json)]), Some(told));
     }
 
     #[test]

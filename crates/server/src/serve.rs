@@ -12,6 +12,7 @@ use crate::api::router;
 use crate::models::Catalogue;
 use crate::settings::Settings;
 use crate::state::State;
+use crate::wyoming::Announcement;
 use crate::{Error, jobs, wyoming};
 
 /// A client has so long for the head of a request.
@@ -70,7 +71,9 @@ impl Server {
         let handle = Handle::new();
         tokio::spawn(end_on_signal(state.clone(), handle.clone()));
         tokio::spawn(load_first(state.clone()));
+        let mut announced = None;
         if let Some(wyoming) = wyoming {
+            announced = wyoming.local_addr().ok().and_then(announce);
             let listener = tokio::net::TcpListener::from_std(wyoming).map_err(Error::Serve)?;
             tokio::spawn(wyoming::serve(listener, state.clone()));
         }
@@ -80,19 +83,42 @@ impl Server {
         if let Some(ttl) = state.settings.model_ttl {
             tokio::spawn(unload_idle(state.clone(), ttl));
         }
+        allow_many_files();
         let tls = state.settings.tls.clone();
         let service = router(state).into_make_service_with_connect_info::<SocketAddr>();
         let mut server = axum_server::from_tcp(listener).map_err(Error::Serve)?.handle(handle);
         server.http_builder().http1().header_read_timeout(HEAD_TIMEOUT);
-        match tls {
+        let served = match tls {
             None => server.serve(service).await,
             Some((certificates, key)) => {
                 let config = RustlsConfig::from_pem_file(&certificates, &key).await;
                 let config = config.map_err(|source| Error::Tls { certificates, key, source })?;
                 server.acceptor(RustlsAcceptor::new(config)).serve(service).await
             }
+        };
+        drop(announced);
+        served.map_err(Error::Serve)
+    }
+}
+
+/// Tells the local network of the Wyoming service. Without that it has to be named by hand.
+fn announce(address: SocketAddr) -> Option<Announcement> {
+    Announcement::new(address).unwrap_or_else(|error| {
+        tracing::warn!("cannot announce the Wyoming service to the local network: {error}");
+        None
+    })
+}
+
+/// Takes as many connections and files as the system allows at most: the usual limit of 1024 is soon reached by clients
+/// that send slowly.
+fn allow_many_files() {
+    #[cfg(unix)]
+    {
+        use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+        let limit = getrlimit(Resource::Nofile);
+        if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
+            tracing::debug!("the number of open files stays as it is: {error}");
         }
-        .map_err(Error::Serve)
     }
 }
 

@@ -39,6 +39,8 @@ pub struct Settings {
     pub idle_upload: Duration,
     /// A model that nobody used for so long is unloaded; `None`: never.
     pub model_ttl: Option<Duration>,
+    /// Most bytes for the weights of all models that are loaded; `None`: as many as there are.
+    pub model_memory: Option<u64>,
     /// Where recordings are kept while they are worked on.
     pub temp_dir: PathBuf,
     /// Hosts that may be asked for recordings, and told of jobs: `example.org`, or `*.example.org`.
@@ -72,6 +74,7 @@ impl Default for Settings {
             deadline_factor: 2.5,
             idle_upload: Duration::from_secs(30),
             model_ttl: None,
+            model_memory: None,
             temp_dir: std::env::temp_dir(),
             outside_hosts: Vec::new(),
             webhook_secret: None,

@@ -12,6 +12,7 @@ use crate::metrics::Metrics;
 use crate::models::{Catalogue, Models};
 use crate::outside::Outside;
 use crate::rates::Rates;
+use crate::realtime::Secrets;
 use crate::settings::Settings;
 
 /// What all requests share.
@@ -29,6 +30,8 @@ pub(crate) struct State {
     is_draining: watch::Sender<bool>,
     jobs: Option<Arc<Jobs>>,
     pub(crate) outside: Outside,
+    /// Keys for single realtime sessions.
+    pub(crate) secrets: Secrets,
     /// Signs the news of jobs.
     pub(crate) signer: Option<Signer>,
 }
@@ -46,27 +49,41 @@ impl State {
         settings.check()?;
         let jobs = settings.jobs_dir.as_deref().map(|folder| Jobs::open(folder, settings.job_retention));
         Ok(Arc::new(Self {
-            models: Models::new(catalogue, settings.batch_size),
+            models: Models::new(catalogue, settings.batch_size, settings.model_memory),
             metrics: Metrics::new(),
             rates: settings.requests_per_minute.map(Rates::new),
             readers: Arc::new(Semaphore::new(settings.n_readers)),
             admission: Arc::new(Semaphore::new(settings.max_requests)),
             outside: Outside::new(&settings.outside_hosts),
             signer: settings.webhook_secret.as_deref().map(Signer::new),
+            secrets: Secrets::default(),
             is_draining: watch::Sender::new(false),
             jobs: jobs.transpose()?.map(Arc::new),
             settings,
         }))
     }
 
-    /// Lets a request in.
+    /// Sends a request away that there is no room for, before its recording arrives. Whoever sends slowly takes no room
+    /// from others: that is what [`admit`](Self::admit) gives when all is there.
     ///
     /// # Errors
-    /// Status 429 if there are as many as may be, 503 if the server is about to end.
-    pub(crate) fn admit(&self) -> Result<Admission, ApiError> {
+    /// Status 429 if as many are in work as may be, 503 if the server is about to end.
+    pub(crate) fn check_room(&self) -> Result<(), ApiError> {
         if self.is_draining() {
             return Err(ApiError::unavailable("The server is about to end.", 10));
         }
+        match self.admission.available_permits() {
+            0 => Err(ApiError::busy(self.seconds_until_room())),
+            _ => Ok(()),
+        }
+    }
+
+    /// Lets a request in.
+    ///
+    /// # Errors
+    /// Those of [`check_room`](Self::check_room).
+    pub(crate) fn admit(&self) -> Result<Admission, ApiError> {
+        self.check_room()?;
         let permit = self.admission.clone().try_acquire_owned();
         let _permit = permit.map_err(|_| ApiError::busy(self.seconds_until_room()))?;
         let in_flight = self.metrics.in_flight.clone();

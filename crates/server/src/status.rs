@@ -33,11 +33,14 @@ pub(crate) async fn loaded_models(Shared(state): Shared<Arc<State>>) -> Json<Val
         json!({
             "id": engine.name,
             "loaded_at": since,
+            "bytes": engine.n_bytes,
             "idle_s": engine.last_use().elapsed().as_secs(),
             "recordings": engine.n_recordings(),
         })
     });
-    Json(json!({"models": models.collect::<Vec<_>>()}))
+    let bytes: u64 = loaded.iter().map(|engine| engine.n_bytes).sum();
+    let memory = json!({"bytes": bytes, "limit": state.models.max_bytes()});
+    Json(json!({"models": models.collect::<Vec<_>>(), "memory": memory}))
 }
 
 fn model_status(state: &State, engine: &Engine) -> Value {

@@ -10,9 +10,10 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
+use tracing::Instrument;
 
 use crate::error::ApiError;
-use crate::reply::{diarized_segment, has_text, language, usage, verbose_segment, word};
+use crate::reply::{diarized_segment, has_text, language, logprobs, usage, verbose_segment, word};
 use crate::request::ResponseFormat;
 use crate::state::Admission;
 use crate::transcription::{Done, Found, Transcription};
@@ -25,11 +26,12 @@ const EVENTS_AHEAD: usize = 64;
 /// Answers with events, until the transcript is done or the client leaves.
 pub(crate) fn stream(transcription: Transcription, format: ResponseFormat, admission: Admission) -> Response {
     let (events, sent) = mpsc::channel(EVENTS_AHEAD);
-    tokio::spawn(async move {
+    let telling = async move {
         let _admission = admission;
         // Whoever left does not need the rest, and what it is dropped with ends the work.
         let _ = tell(transcription, format, &events).await;
-    });
+    };
+    tokio::spawn(telling.in_current_span());
     let events =
         ReceiverStream::new(sent).map(|data: String| Ok::<_, Infallible>(Event::default().data(data)));
     Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response()
@@ -62,8 +64,12 @@ async fn tell(
                 }
                 // Deltas are put together by clients, and must give the text as it is at the end.
                 let delta = if text.is_empty() { segment.text.trim_start() } else { segment.text.as_str() };
+                let mut event = json!({"type": "transcript.text.delta", "delta": delta});
+                if segment.logprobs.is_some() {
+                    event["logprobs"] = logprobs([&segment], text.is_empty());
+                }
                 text.push_str(delta);
-                send(events, &json!({"type": "transcript.text.delta", "delta": delta})).await?;
+                send(events, &event).await?;
             }
             Ok(Some(Found::Progress { done_s, total_s })) if format == ResponseFormat::VerboseJson => {
                 let event = json!({"type": "transcript.progress", "done_s": done_s, "total_s": total_s});
@@ -77,6 +83,9 @@ async fn tell(
     let last = match end {
         Ok(done) => {
             let mut event = json!({"type": "transcript.text.done", "text": text, "usage": usage(&done)});
+            if done.transcript.segments.iter().any(|segment| segment.logprobs.is_some()) {
+                event["logprobs"] = logprobs(&done.transcript.segments, true);
+            }
             if format == ResponseFormat::VerboseJson {
                 event["language"] = language(&done).into();
                 event["duration"] = done.duration_s.into();

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode, header};
-use boswell_model::{Checkpoint, LoadOptions, Model};
+use boswell_model::{Checkpoint, LoadOptions};
 use http_body_util::BodyExt;
 use serde_json::Value;
 use tower::ServiceExt;
@@ -29,7 +29,7 @@ fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-fn digits() -> Result<Model, LoadError> {
+fn digits() -> Result<(Checkpoint, LoadOptions), LoadError> {
     let folder = repository().join("models/digits.en");
     let text = |name: &str| std::fs::read_to_string(folder.join(name));
     let packed = std::fs::File::open(folder.join("model.safetensors.zst"))?;
@@ -37,7 +37,7 @@ fn digits() -> Result<Model, LoadError> {
     ruzstd::decoding::StreamingDecoder::new(packed)?.read_to_end(&mut weights)?;
     let (config, generation) = (text("config.json")?, text("generation_config.json")?);
     let checkpoint = Checkpoint::from_bytes("digits.en", &config, Some(&generation), weights)?;
-    Ok(Model::new(&checkpoint, &LoadOptions { threads: 1, ..LoadOptions::default() })?)
+    Ok((checkpoint, LoadOptions { threads: 1, ..LoadOptions::default() }))
 }
 
 fn sample(name: &str) -> Vec<u8> {
@@ -81,11 +81,13 @@ impl Answer {
 
 impl TestServer {
     fn new(settings: Settings) -> Self {
-        let catalogue =
-            Catalogue::new(vec!["digits.en".to_owned(), "broken".to_owned()], |name| match name {
-                "digits.en" => digits(),
+        let catalogue = Catalogue::new(
+            ["digits.en", "second", "broken"].map(str::to_owned).to_vec(),
+            |name| match name {
+                "digits.en" | "second" => digits(),
                 other => Err(format!("there is nothing in {other}").into()),
-            });
+            },
+        );
         let state = State::new(settings, catalogue).unwrap();
         Self { router: router(state.clone()), state }
     }
@@ -187,6 +189,28 @@ async fn a_stream_puts_the_text_together() {
         );
         assert_eq!(of("transcript.text.segment").count(), n_segments);
     }
+}
+
+#[tokio::test]
+async fn logprobs_put_together_are_the_text() {
+    let server = TestServer::new(Settings::default());
+    let text_of = |logprobs: &Value| {
+        let tokens = logprobs.as_array().unwrap();
+        assert!(tokens.iter().all(|token| token["logprob"].as_f64().unwrap() <= 0.0));
+        let bytes = tokens.iter().flat_map(|token| token["bytes"].as_array().unwrap().clone());
+        let bytes = bytes.map(|byte| byte.as_u64().unwrap() as u8).collect();
+        assert_eq!(tokens[0]["token"], "three");
+        String::from_utf8(bytes).unwrap()
+    };
+    let body = server.transcribe(&[("include[]", "logprobs")]).await.json();
+    assert_eq!(text_of(&body["logprobs"]), PI);
+    let answer = server.transcribe(&[("include[]", "logprobs"), ("stream", "true")]).await;
+    let events = events(&answer.text);
+    let done: Value = serde_json::from_str(events[events.len() - 2]).unwrap();
+    assert_eq!(text_of(&done["logprobs"]), PI);
+    let delta: Value = serde_json::from_str(events[0]).unwrap();
+    assert_eq!(text_of(&delta["logprobs"]), "three");
+    assert!(server.transcribe(&[]).await.json().get("logprobs").is_none());
 }
 
 #[tokio::test]
@@ -311,6 +335,43 @@ async fn a_model_that_nobody_uses_is_unloaded_and_comes_back() {
     }
     assert!(!server.state.models.is_loaded("digits.en"));
     assert_eq!(server.transcribe(&[]).await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn models_make_room_for_each_other() {
+    let (checkpoint, options) = digits().unwrap();
+    let bytes = options.weight_bytes(&checkpoint);
+    let with_room_for = |n: u64| {
+        TestServer::new(Settings { model_memory: Some(n * bytes + bytes / 2), ..Settings::default() })
+    };
+    let server = with_room_for(1);
+    let sound = sample("pi.flac");
+    for name in ["digits.en", "second", "digits.en"] {
+        let answer = server.post("/v1/audio/transcriptions", &[("model", name)], Some(&sound)).await;
+        assert_eq!(answer.json()["text"], PI, "{name}");
+        let loaded = server.get("/api/ps").await.json();
+        assert_eq!(
+            (loaded["models"].as_array().unwrap().len(), &loaded["models"][0]["id"]),
+            (1, &Value::from(name))
+        );
+        assert_eq!(loaded["memory"], serde_json::json!({"bytes": bytes, "limit": bytes + bytes / 2}));
+    }
+    // A model in use stays, and whoever waits for its room gets it.
+    let engine = server.state.models.engine("digits.en").await.unwrap();
+    let waiting = form("/v1/audio/transcriptions", &[("model", "second")], Some(&sound));
+    let waiting = tokio::spawn(server.router.clone().oneshot(waiting));
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert!(server.state.models.is_loaded("digits.en") && !waiting.is_finished());
+    drop(engine);
+    assert_eq!(waiting.await.unwrap().unwrap().status(), 200);
+
+    let both = with_room_for(2);
+    for name in ["digits.en", "second"] {
+        both.state.models.engine(name).await.unwrap();
+    }
+    assert!(both.state.models.is_loaded("digits.en"));
+    let none = with_room_for(0);
+    assert_eq!(none.transcribe(&[]).await.status, 503);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,6 +3,7 @@
 //! Events go both ways over one connection: a line of JSON, then JSON data, then bytes. A client sends a turn's sound
 //! in pieces and gets its text, segment by segment and then as a whole; then it may send another.
 
+mod announce;
 mod frame;
 
 use std::io::{Seek, SeekFrom, Write};
@@ -20,6 +21,7 @@ use crate::form::Upload;
 use crate::reply::has_text;
 use crate::state::State;
 use crate::transcription::{Found, Transcription};
+pub(crate) use announce::Announcement;
 use frame::{Frame, FrameError};
 
 /// More than an hour of sound as Home Assistant sends it.

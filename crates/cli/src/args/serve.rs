@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{Limit, ModelArgs, values};
+use super::{Limit, LogFormat, ModelArgs, values};
 
 pub(super) const ABOUT: &str = "\
 Answer over HTTP, as OpenAI's audio API does.
@@ -53,6 +53,10 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "PEM", requires = "tls_certificate", help_heading = "Clients")]
     pub(crate) tls_key: Option<PathBuf>,
 
+    /// How messages on standard error are written
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t = LogFormat::Text, help_heading = "Messages")]
+    pub(crate) log_format: LogFormat,
+
     #[command(flatten)]
     pub(crate) model: ModelArgs,
 
@@ -70,6 +74,12 @@ pub(crate) struct ServeArgs {
     /// Unload a model that nobody has used for so long
     #[arg(long, value_name = "SECONDS|none", default_value = "none", help_heading = "Model")]
     pub(crate) model_ttl: Limit,
+
+    /// Most memory for the weights of all models together
+    ///
+    /// A model that is asked for makes those go that were used least lately.
+    #[arg(long, value_name = "BYTES", value_parser = values::bytes, help_heading = "Model")]
+    pub(crate) model_memory: Option<u64>,
 
     /// Decode so many windows of 30 s together
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=256),

@@ -49,7 +49,7 @@ async fn create(
     headers: HeaderMap,
     body: Request,
 ) -> Result<Response, ApiError> {
-    let _admission = state.admit()?;
+    state.check_room()?;
     let jobs = state.jobs()?;
     let key = idempotency_key(&headers)?;
     if let Some(known) = with_key(&jobs, key.clone()).await? {

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use boswell_model::Task;
 use boswell_transcribe::Urgency;
 use tokio::sync::Notify;
+use tracing::Instrument;
 
 use super::store::End;
 use super::{Job, Jobs, Running, webhook};
@@ -43,7 +44,10 @@ async fn work(state: Arc<State>, jobs: Arc<Jobs>) {
     while !state.is_draining() {
         let queued = jobs.queued.notified();
         match jobs.with_store(|jobs| jobs.store.claim()).await {
-            Ok(Some(job)) => Attempt { state: &state, jobs: &jobs, job: &job }.run().await,
+            Ok(Some(job)) => {
+                let span = tracing::info_span!("job", id = job.id);
+                Attempt { state: &state, jobs: &jobs, job: &job }.run().instrument(span).await;
+            }
             Ok(None) => {
                 tokio::select! {
                     () = queued => {}

@@ -2,33 +2,11 @@
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use boswell_model::language_code;
 use serde_json::Value;
 
+use super::config::{Config, SoundFormat};
 use super::turns::TurnDetection;
-
-/// How samples are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum SoundFormat {
-    /// 16 bits, little-endian, of so many samples a second.
-    Pcm16 { rate: u32 },
-    /// G.711 µ-law, 8 kHz.
-    MuLaw,
-    /// G.711 A-law, 8 kHz.
-    ALaw,
-}
-
-/// What a session is to do.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Config {
-    pub(super) model: String,
-    pub(super) language: Option<String>,
-    pub(super) prompt: Option<String>,
-    pub(super) keywords: Vec<String>,
-    pub(super) format: SoundFormat,
-    pub(super) detection: Option<TurnDetection>,
-    /// Whether the client speaks as before OpenAI's interface was finished.
-    pub(super) is_beta: bool,
-}
 
 /// What a client says.
 #[derive(Debug, Clone, PartialEq)]
@@ -85,7 +63,11 @@ pub(super) fn read(event: &Value, config: &Config) -> Result<ClientEvent, Misund
     }
 }
 
-fn update(session: &Value, config: &Config) -> Result<Config, Misunderstood> {
+/// A configuration with what a session's description says of it.
+///
+/// # Errors
+/// If it makes no sense.
+pub(super) fn update(session: &Value, config: &Config) -> Result<Config, Misunderstood> {
     let input = &session["audio"]["input"];
     let mut config = Config { is_beta: false, ..config.clone() };
     if let Some(format) = input.get("format") {
@@ -105,13 +87,18 @@ fn update(session: &Value, config: &Config) -> Result<Config, Misunderstood> {
         };
     }
     transcription(&input["transcription"], &mut config);
+    include(session, &mut config);
     if let Some(detection) = input.get("turn_detection") {
         config.detection = turn_detection(detection);
     }
     Ok(config)
 }
 
-fn beta_update(session: &Value, config: &Config) -> Result<Config, Misunderstood> {
+/// The same for a description as it was before OpenAI's interface was finished.
+///
+/// # Errors
+/// If it makes no sense.
+pub(super) fn beta_update(session: &Value, config: &Config) -> Result<Config, Misunderstood> {
     let mut config = Config { is_beta: true, ..config.clone() };
     if let Some(format) = session.get("input_audio_format") {
         config.format = match format.as_str() {
@@ -128,6 +115,7 @@ fn beta_update(session: &Value, config: &Config) -> Result<Config, Misunderstood
         };
     }
     transcription(&session["input_audio_transcription"], &mut config);
+    include(session, &mut config);
     if let Some(detection) = session.get("turn_detection") {
         config.detection = turn_detection(detection);
     }
@@ -141,8 +129,19 @@ fn transcription(transcription: &Value, config: &mut Config) {
     }
     config.language = text("language").or(config.language.take());
     config.prompt = text("prompt").or(config.prompt.take());
-    if let Some(keywords) = transcription["keywords"].as_array() {
-        config.keywords = keywords.iter().filter_map(Value::as_str).map(str::to_owned).collect();
+    let texts = |name: &str| Some(transcription[name].as_array()?.iter().filter_map(Value::as_str));
+    if let Some(keywords) = texts("keywords") {
+        config.keywords = keywords.map(str::to_owned).collect();
+    }
+    if let Some(languages) = texts("languages") {
+        config.among_languages = languages.filter_map(language_code).map(str::to_owned).collect();
+    }
+}
+
+/// What is to be told beside the text.
+fn include(session: &Value, config: &mut Config) {
+    if let Some(included) = session["include"].as_array() {
+        config.with_logprobs = included.iter().any(|name| name == "item.input_audio_transcription.logprobs");
     }
 }
 
@@ -164,49 +163,6 @@ fn turn_detection(detection: &Value) -> Option<TurnDetection> {
     })
 }
 
-impl SoundFormat {
-    /// Samples a second.
-    pub(super) fn rate(self) -> u32 {
-        match self {
-            Self::Pcm16 { rate } => rate,
-            Self::MuLaw | Self::ALaw => 8_000,
-        }
-    }
-
-    /// Appends samples, `[-1, 1]`. Of 16 bits, a byte that has no partner yet is left in `bytes`.
-    pub(super) fn decode(self, bytes: &mut Vec<u8>, samples: &mut Vec<f32>) {
-        let unit = |sample: i16| f32::from(sample) / 32_768.0;
-        match self {
-            Self::Pcm16 { .. } => {
-                let pairs = bytes.chunks_exact(2);
-                samples.extend(pairs.map(|pair| unit(i16::from_le_bytes([pair[0], pair[1]]))));
-                bytes.drain(..bytes.len() / 2 * 2);
-            }
-            Self::MuLaw => samples.extend(bytes.drain(..).map(|byte| unit(mu_law(byte)))),
-            Self::ALaw => samples.extend(bytes.drain(..).map(|byte| unit(a_law(byte)))),
-        }
-    }
-}
-
-/// Source: ITU-T G.711, table 2.
-fn mu_law(byte: u8) -> i16 {
-    let byte = !byte;
-    let (exponent, mantissa) = (byte >> 4 & 7, i16::from(byte & 15));
-    let magnitude = (((mantissa << 3) + 0x84) << exponent) - 0x84;
-    if byte & 0x80 == 0 { magnitude } else { -magnitude }
-}
-
-/// Source: ITU-T G.711, table 1.
-fn a_law(byte: u8) -> i16 {
-    let byte = byte ^ 0x55;
-    let (exponent, mantissa) = (byte >> 4 & 7, i16::from(byte & 15));
-    let magnitude = match exponent {
-        0 => (mantissa << 4) + 8,
-        _ => ((mantissa << 4) + 0x108) << (exponent - 1),
-    };
-    if byte & 0x80 == 0 { -magnitude } else { magnitude }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -215,29 +171,25 @@ mod tests {
     use super::*;
 
     fn config() -> Config {
-        Config {
-            model: "m".to_owned(),
-            language: None,
-            prompt: None,
-            keywords: Vec::new(),
-            format: SoundFormat::Pcm16 { rate: 24_000 },
-            detection: Some(TurnDetection::default()),
-            is_beta: false,
-        }
+        Config::new("m")
     }
 
     #[test]
     fn both_ways_to_configure_a_session_are_understood() {
         let new = json!({"type": "session.update", "session": {"type": "transcription", "audio": {"input": {
             "format": {"type": "audio/pcm", "rate": 16000},
-            "transcription": {"model": "other", "language": "de", "prompt": "p", "keywords": ["a", "b"]},
-            "turn_detection": {"type": "server_vad", "threshold": 0.3, "silence_duration_ms": 200}}}}});
+            "transcription": {"model": "other", "language": "de", "prompt": "p", "keywords": ["a", "b"],
+                "languages": ["german", "en"]},
+            "turn_detection": {"type": "server_vad", "threshold": 0.3, "silence_duration_ms": 200}}},
+            "include": ["item.input_audio_transcription.logprobs"]}});
         let Ok(ClientEvent::Update(read_config)) = read(&new, &config()) else { panic!() };
         assert_eq!((read_config.model.as_str(), read_config.language.as_deref()), ("other", Some("de")));
         assert_eq!(
             (read_config.format, read_config.keywords.len()),
             (SoundFormat::Pcm16 { rate: 16_000 }, 2)
         );
+        assert_eq!(read_config.among_languages, ["de", "en"]);
+        assert!(read_config.with_logprobs);
         let detection = read_config.detection.unwrap();
         assert_eq!((detection.threshold, detection.silence_ms, detection.prefix_ms), (0.3, 200, 300));
 
@@ -266,23 +218,6 @@ mod tests {
         for (event, param) in cases {
             assert_eq!(read(&event, &config()).unwrap_err().param, Some(param), "{event}");
         }
-    }
-
-    #[test]
-    fn g711_is_unfolded_as_the_standard_says() {
-        assert_eq!([0xff, 0x7f, 0x80, 0x00, 0xf0].map(mu_law), [0, 0, 32_124, -32_124, 120]);
-        assert_eq!([0xd5, 0x55, 0xaa, 0x2a].map(a_law), [8, -8, 32_256, -32_256]);
-    }
-
-    #[test]
-    fn half_a_sample_waits_for_the_other_half() {
-        let format = SoundFormat::Pcm16 { rate: 16_000 };
-        let (mut bytes, mut samples) = (vec![0, 0x40, 0], Vec::new());
-        format.decode(&mut bytes, &mut samples);
-        assert_eq!((samples.as_slice(), bytes.as_slice()), (&[0.5][..], &[0][..]));
-        bytes.push(0xc0);
-        format.decode(&mut bytes, &mut samples);
-        assert_eq!(samples, [0.5, -0.5]);
     }
 
     proptest! {

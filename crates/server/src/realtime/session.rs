@@ -1,7 +1,8 @@
 //! A session: sound in, events out.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use boswell_audio::{Resampler, SAMPLE_RATE};
 use boswell_transcribe::Options;
@@ -9,11 +10,12 @@ use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
 use super::agreement::Agreement;
-use super::protocol::{ClientEvent, Config, Misunderstood, SoundFormat, read};
-use super::turns::{MAX_BUFFER_S, Turn, TurnDetection, Turns};
-use super::{Events, Tell};
+use super::config::Config;
+use super::protocol::{ClientEvent, Misunderstood, read};
+use super::turns::{MAX_BUFFER_S, Turn, Turns};
+use super::{Events, Tell, new_id};
 use crate::error::ApiError;
-use crate::reply::usage;
+use crate::reply::{logprobs, usage};
 use crate::state::State;
 use crate::transcription::{Done, Transcription};
 
@@ -23,8 +25,6 @@ const LISTEN_EVERY: usize = SAMPLE_RATE * 4 / 5;
 const MIN_HEARD: usize = SAMPLE_RATE / 2;
 /// More than the model hears at once is only listened to at the end.
 const MAX_PARTIAL: usize = 29 * SAMPLE_RATE;
-/// Sessions are said to end after so long.
-const SESSION_S: u64 = 3600;
 
 /// What the engine made of the sound of an item.
 pub(crate) struct Heard {
@@ -45,10 +45,18 @@ pub(crate) struct Session {
     resampler: Resampler,
     /// What is being said.
     item: Option<Item>,
-    /// What was said, and is not written down to its end.
-    ending: Vec<Item>,
+    /// What was said and is not told to its end, in order: the first is not written down yet.
+    ending: VecDeque<Ending>,
     previous: Option<String>,
     n_events: u64,
+}
+
+/// A turn that is over.
+struct Ending {
+    item: Item,
+    ended: Instant,
+    /// What was written down of it, while a turn before it is not.
+    result: Option<Result<Done, ApiError>>,
 }
 
 /// A turn's text.
@@ -77,29 +85,20 @@ impl Drop for Item {
 }
 
 impl Session {
-    /// A session that uses `model` until it is told otherwise.
-    pub(crate) fn new(state: Arc<State>, model: &str, tell: Tell) -> Self {
-        let config = Config {
-            model: model.to_owned(),
-            language: None,
-            prompt: None,
-            keywords: Vec::new(),
-            format: SoundFormat::Pcm16 { rate: 24_000 },
-            detection: Some(TurnDetection::default()),
-            is_beta: false,
-        };
+    /// A session that does what `config` says until it is told otherwise.
+    pub(crate) fn new(state: Arc<State>, config: Config, tell: Tell) -> Self {
         let mut turns = Turns::default();
         turns.set_detection(config.detection);
         Self {
             state,
             tell,
-            id: format!("sess_{:016x}", fastrand::u64(..)),
+            id: new_id(),
             resampler: Resampler::new(config.format.rate()),
             config,
             turns,
             bytes: Vec::new(),
             item: None,
-            ending: Vec::new(),
+            ending: VecDeque::new(),
             previous: None,
             n_events: 0,
         }
@@ -130,7 +129,7 @@ impl Session {
     pub(crate) fn hear(&mut self, heard: Heard) -> Events {
         let Heard { item: id, is_final, result } = heard;
         if is_final {
-            return self.complete(&id, result);
+            return self.take_end(&id, result);
         }
         let Some(item) = self.item.as_mut().filter(|item| item.id == id) else { return Vec::new() };
         item.partial = None;
@@ -253,7 +252,7 @@ impl Session {
             events.push(self.event(&format!("conversation.item.{kind}"), fields));
         }
         drop(self.transcribe(id, waveform, true));
-        self.ending.push(item);
+        self.ending.push_back(Ending { item, ended: Instant::now(), result: None });
         events
     }
 
@@ -265,6 +264,8 @@ impl Session {
             hotwords: Some(self.config.keywords.join(", ")).filter(|words| !words.is_empty()),
             temperatures: if is_final { vec![0.0, 0.2, 0.4, 0.6, 0.8, 1.0] } else { vec![0.0] },
             drop_loops: true,
+            among_languages: self.config.among_languages.clone(),
+            token_logprobs: is_final && self.config.with_logprobs,
             ..Options::default()
         };
         let (state, model, tell) = (self.state.clone(), self.config.model.clone(), self.tell.clone());
@@ -278,19 +279,36 @@ impl Session {
         })
     }
 
-    fn complete(&mut self, id: &str, result: Result<Done, ApiError>) -> Events {
-        let Some(idx) = self.ending.iter().position(|item| item.id == id) else { return Vec::new() };
-        let mut item = self.ending.remove(idx);
+    /// Takes the whole text of a turn. Turns are told in the order in which they were spoken, whichever the engine was
+    /// done with first.
+    fn take_end(&mut self, id: &str, result: Result<Done, ApiError>) -> Events {
+        if let Some(ending) = self.ending.iter_mut().find(|ending| ending.item.id == id) {
+            ending.result = Some(result);
+        }
+        let mut events = Vec::new();
+        while self.ending.front().is_some_and(|ending| ending.result.is_some()) {
+            if let Some(Ending { item, ended, result: Some(result) }) = self.ending.pop_front() {
+                self.state.metrics.turn_written(ended.elapsed());
+                events.extend(self.complete(item, result));
+            }
+        }
+        events
+    }
+
+    fn complete(&mut self, mut item: Item, result: Result<Done, ApiError>) -> Events {
         match result {
             Ok(done) => {
                 let delta = item.text.finish(&done.transcript.text);
-                let mut events = self.delta(id, &delta);
-                let fields = json!({"item_id": id, "content_index": 0, "transcript": item.text.text(), "usage": usage(&done)});
+                let mut events = self.delta(&item.id, &delta);
+                let mut fields = json!({"item_id": item.id, "content_index": 0, "transcript": item.text.text(), "usage": usage(&done)});
+                if self.config.with_logprobs {
+                    fields["logprobs"] = logprobs(&done.transcript.segments, true);
+                }
                 events.push(self.event("conversation.item.input_audio_transcription.completed", fields));
                 events
             }
             Err(error) => {
-                let fields = json!({"item_id": id, "content_index": 0, "error": error.body()["error"]});
+                let fields = json!({"item_id": item.id, "content_index": 0, "error": error.body()["error"]});
                 vec![self.event("conversation.item.input_audio_transcription.failed", fields)]
             }
         }
@@ -311,34 +329,8 @@ impl Session {
     }
 
     fn session_event(&mut self, what: &str) -> Value {
-        let Config { model, language, prompt, format, detection, is_beta, .. } = &self.config;
-        let detection = detection.map(|detection| {
-            json!({
-                "type": "server_vad",
-                "threshold": detection.threshold,
-                "prefix_padding_ms": detection.prefix_ms,
-                "silence_duration_ms": detection.silence_ms,
-            })
-        });
-        let format = match format {
-            SoundFormat::Pcm16 { rate } => json!({"type": "audio/pcm", "rate": rate}),
-            SoundFormat::MuLaw => json!({"type": "audio/pcmu"}),
-            SoundFormat::ALaw => json!({"type": "audio/pcma"}),
-        };
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        let session = json!({
-            "id": self.id,
-            "object": "realtime.transcription_session",
-            "type": "transcription",
-            "expires_at": now + SESSION_S,
-            "audio": {"input": {
-                "format": format,
-                "transcription": {"model": model, "language": language, "prompt": prompt},
-                "turn_detection": detection,
-                "noise_reduction": null,
-            }},
-        });
-        let name = if *is_beta && what == "updated" {
+        let session = self.config.shown(&self.id);
+        let name = if self.config.is_beta && what == "updated" {
             "transcription_session.updated".to_owned()
         } else {
             format!("session.{what}")

@@ -6,7 +6,7 @@ use serde_json::json;
 use tokio::sync::mpsc;
 
 use super::*;
-use crate::realtime::{Heard, Session};
+use crate::realtime::{Config, Heard, Session};
 
 struct Speaker {
     _server: TestServer,
@@ -19,7 +19,7 @@ impl Speaker {
     fn new() -> Self {
         let server = TestServer::new(Settings::default());
         let (tell, heard) = mpsc::channel(16);
-        let mut session = Session::new(server.state.clone(), "digits.en", tell);
+        let mut session = Session::new(server.state.clone(), Config::new("digits.en"), tell);
         let told = session.begin();
         Self { _server: server, session, heard, told }
     }
@@ -135,6 +135,31 @@ async fn without_detection_the_client_ends_turns() {
     assert_eq!(speaker.of("error").count(), 2);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn turns_are_told_in_the_order_in_which_they_were_spoken() {
+    let mut speaker = Speaker::new();
+    speaker.say(&update(Value::Null));
+    // Too short to be listened to before their end.
+    let audio = BASE64_STANDARD.encode([0; 6_400 * 2]);
+    for _ in 0..3 {
+        speaker.say(&json!({"type": "input_audio_buffer.append", "audio": audio}));
+        speaker.say(&json!({"type": "input_audio_buffer.commit"}));
+    }
+    let mut heard = Vec::new();
+    while heard.len() < 3 {
+        heard.push(speaker.heard.recv().await.unwrap());
+    }
+    let items = |speaker: &Speaker, kind: &str| -> Vec<Value> {
+        speaker.of(kind).map(|event| event["item_id"].clone()).collect()
+    };
+    while let Some(heard) = heard.pop() {
+        speaker.told.extend(speaker.session.hear(heard));
+    }
+    let told = items(&speaker, "conversation.item.input_audio_transcription.completed");
+    assert_eq!(told.len(), 3);
+    assert_eq!(told, items(&speaker, "input_audio_buffer.committed"));
+}
+
 #[tokio::test]
 async fn what_is_not_understood_is_said_and_the_session_goes_on() {
     let mut speaker = Speaker::new();
@@ -177,5 +202,28 @@ async fn a_session_needs_a_key_in_one_of_three_places() {
         ask("/v1/realtime", &[("authorization", "Bearer secret")]).await,
     ] {
         assert_eq!(answer.status, 426, "{}", answer.text);
+    }
+    // So does a secret that somebody with a key has asked for.
+    for path in ["/v1/realtime/client_secrets", "/v1/realtime/transcription_sessions"] {
+        let with = |key: &str, body: &Value| {
+            let request = Request::post(path).header("authorization", format!("Bearer {key}"));
+            server.send(request.body(Body::from(body.to_string())).unwrap())
+        };
+        let is_beta = path.ends_with("sessions");
+        assert_eq!(with("guess", &json!({})).await.status, 401);
+        let described = json!({
+            "session": {"audio": {"input": {"format": {"type": "audio/pcmu"}}}},
+            "input_audio_format": "g711_ulaw",
+            "expires_after": {"seconds": 60},
+        });
+        let given = with("secret", &described).await.json();
+        let (session, secret) =
+            if is_beta { (&given, &given["client_secret"]) } else { (&given["session"], &given) };
+        assert_eq!(session["audio"]["input"]["format"]["type"], "audio/pcmu", "{given}");
+        let value = secret["value"].as_str().unwrap();
+        assert_eq!(ask(&format!("/v1/realtime?api_key={value}"), &[]).await.status, 426);
+        assert_eq!(with(value, &json!({})).await.status, 401, "a secret makes no secrets");
+        let soon = json!({"expires_after": {"seconds": 1}});
+        assert_eq!(with("secret", &soon).await.json()["error"]["param"], "expires_after.seconds");
     }
 }
