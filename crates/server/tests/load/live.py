@@ -14,8 +14,6 @@ import wave
 
 import websockets
 
-url, clip, n_turns = sys.argv[1].replace("http", "ws", 1), sys.argv[2], int(sys.argv[3])
-sound = wave.open(clip).readframes(1 << 30) + b"\0" * 64_000
 PIECE = 3_200  # bytes: 100 ms
 SESSION = {"type": "transcription", "audio": {"input": {
     "format": {"type": "audio/pcm", "rate": 16000},
@@ -23,7 +21,8 @@ SESSION = {"type": "transcription", "audio": {"input": {
 }}}
 
 
-async def speak(socket):
+async def speak(socket, clip):
+    sound = wave.open(clip).readframes(1 << 30) + b"\0" * 64_000
     started = time.monotonic()
     for at in range(0, len(sound), PIECE):
         audio = base64.b64encode(sound[at:at + PIECE]).decode()
@@ -31,28 +30,30 @@ async def speak(socket):
         await asyncio.sleep(max(0, started + (at + PIECE) / 32_000 - time.monotonic()))
 
 
-async def turn():
+async def turn(url, clip):
     async with websockets.connect(f"{url}/v1/realtime?intent=transcription") as socket:
         await socket.send(json.dumps({"type": "session.update", "session": SESSION}))
-        speaking = asyncio.create_task(speak(socket))
-        deltas, stopped = "", None
+        speaking = asyncio.create_task(speak(socket, clip))
+        deltas, stopped = {}, None
         async for message in socket:
             event = json.loads(message)
             kind = event["type"]
             if kind == "input_audio_buffer.speech_stopped":
                 stopped = time.monotonic()
             elif kind.endswith("transcription.delta"):
-                deltas += event["delta"]
+                deltas[event["item_id"]] = deltas.get(event["item_id"], "") + event["delta"]
             elif kind.endswith("transcription.completed"):
                 speaking.cancel()
-                assert deltas == event["transcript"], (deltas, event)
-                return {"seconds": round(time.monotonic() - stopped, 3), "text": deltas}
+                text = deltas.get(event["item_id"], "")
+                assert text == event["transcript"], (deltas, event)
+                return {"seconds": round(time.monotonic() - stopped, 3), "text": text}
             assert kind != "error" and not kind.endswith("failed"), event
 
 
-async def main():
+async def main(url, clip, n_turns):
     for _ in range(n_turns):
-        print(json.dumps(await turn()))
+        print(json.dumps(await turn(url, clip)))
 
 
-asyncio.run(main())
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1].replace("http", "ws", 1), sys.argv[2], int(sys.argv[3])))
