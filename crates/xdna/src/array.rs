@@ -107,3 +107,38 @@ pub fn locate(address: u32) -> (Tile, u32) {
 pub fn task(descriptor: u8, repeat: u8, token: bool) -> u32 {
     u32::from(descriptor) | u32::from(repeat) << 16 | u32::from(token) << 31
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everything_lies_where_the_facts_say() {
+        // Descriptors and locks: where, how many; S2MM and MM2S channels: where, how many each way; switch.
+        let cases = [
+            (TileKind::Shim, (0x1_D000, 16), (0x1_4000, 16), (0x1_D200, 0x1_D210, 2), 0x3_F000),
+            (TileKind::Mem, (0xA_0000, 48), (0xC_0000, 64), (0xA_0600, 0xA_0630, 6), 0xB_0000),
+            (TileKind::Core, (0x1_D000, 16), (0x1_F000, 16), (0x1_DE00, 0x1_DE10, 2), 0x3_F000),
+        ];
+        for (row, (kind, descriptors, locks, channels, switch)) in (0..).zip(cases) {
+            assert_eq!(TileKind::of_row(row), kind);
+            assert_eq!((kind.descriptors_at(), kind.n_descriptors()), descriptors, "{kind:?}");
+            assert_eq!((kind.locks_at(), kind.n_locks()), locks, "{kind:?}");
+            let [s2mm, mm2s] =
+                [Direction::S2mm, Direction::Mm2s].map(|direction| kind.channels_at(direction));
+            assert_eq!((s2mm, mm2s, kind.n_channels()), channels, "{kind:?}");
+            assert_eq!(kind.switch_at(), switch, "{kind:?}");
+        }
+        assert_eq!((3..ROWS).map(TileKind::of_row).collect::<Vec<_>>(), [TileKind::Core; 3]);
+        let registers = [PROGRAM_AT, CORE_CONTROL, CORE_STATUS, SHIM_MUX, SHIM_DEMUX];
+        assert_eq!(registers, [0x2_0000, 0x3_2000, 0x3_2004, 0x1_F000, 0x1_F004]);
+    }
+
+    #[test]
+    fn addresses_and_tasks_are_made_of_their_parts() {
+        let tile = Tile { col: 3, row: 5 };
+        assert_eq!(address(tile, 0x1_D000), 0x0651_D000);
+        assert_eq!(locate(0x0651_D000), (tile, 0x1_D000));
+        assert_eq!(task(11, 4, true), 0x8004_000B);
+    }
+}

@@ -5,6 +5,7 @@
 mod faults;
 mod hostile;
 mod loopback;
+mod numbers;
 mod reference;
 mod refusals;
 mod rules;
@@ -17,12 +18,12 @@ use xdna_emulator::{Addressing, Emulator, Options};
 
 /// A suite's test on the emulator, in both ways of addressing, and on silicon.
 macro_rules! on_every_device {
-    ($($name:ident)*) => {
+    ($($module:ident::$name:ident)*) => {
         mod emulated {
             $(#[test] fn $name() {
                 for addressing in [super::Addressing::Process, super::Addressing::Given] {
                     let emulator = super::Emulator::new(super::Options { addressing, ..Default::default() });
-                    super::suite::$name(&super::open(&emulator));
+                    super::$module::$name(&super::open(&emulator));
                     assert_eq!(emulator.take_reports(), [""; 0]);
                     super::assert_nothing_is_left(&emulator);
                 }
@@ -31,22 +32,23 @@ macro_rules! on_every_device {
 
         mod silicon {
             $(#[test] #[ignore = "needs an NPU"] fn $name() {
-                super::suite::$name(&super::device::open_first(super::Path::new("/")).unwrap());
+                super::$module::$name(&super::device::open_first(super::Path::new("/")).unwrap());
             })*
         }
     };
 }
 
 on_every_device! {
-    words_go_through_the_array_and_come_back
-    the_self_test_passes
-    a_memory_tile_can_transpose
-    a_core_computes_what_its_program_says
-    launches_overlap_up_to_the_limit
-    a_buffer_in_flight_cannot_be_touched
-    the_device_describes_itself
-    programs_share_the_heap
-    several_contexts_take_turns
+    suite::words_go_through_the_array_and_come_back
+    suite::the_self_test_passes
+    suite::a_memory_tile_can_transpose
+    suite::a_core_computes_what_its_program_says
+    suite::launches_overlap_up_to_the_limit
+    suite::a_buffer_in_flight_cannot_be_touched
+    suite::the_device_describes_itself
+    suite::programs_share_the_heap
+    suite::several_contexts_take_turns
+    numbers::a_program_in_plain_numbers_gives_what_its_numbers_say
 }
 
 fn open(emulator: &Emulator) -> Device {

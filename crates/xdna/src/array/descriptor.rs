@@ -263,42 +263,4 @@ fn ignored_locks(found: &Descriptor, bits: [Bits; 6]) -> u32 {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    #[test]
-    fn descriptors_of_compiled_kernels_read_right() {
-        // 512 words at byte 0x1400; takes 1 from lock 0, gives 1 to lock 1, goes on with descriptor 1.
-        let found = Descriptor::decode(TileKind::Core, &[0x0140_0200, 0, 0, 0, 0, 0x0E04_3FE0]);
-        assert_eq!((found.length, found.address, found.is_valid), (512, 0x1400, true));
-        assert_eq!(found.acquire, Some(LockUse { id: 0, value: -1 }));
-        assert_eq!(found.release, Some(LockUse { id: 1, value: 1 }));
-        assert_eq!((found.next, found.extras), (Some(1), [0; 8]));
-        // The shim's of a stream; its caching attributes are not the walk's matter.
-        let words = [200, 0x1000, 0x2, 0, 0x8000_0000, 0x0200_0000, 0, 0x0200_0000];
-        let found = Descriptor::decode(TileKind::Shim, &words);
-        assert_eq!((found.length, found.address, found.burst), (200, 0x2_0000_1000, 2));
-        assert_eq!(
-            (found.next, found.acquire, found.extras),
-            (None, None, [0, 0, 0, 0, 0, 0x0200_0000, 0, 0])
-        );
-    }
-
-    proptest! {
-        #[test]
-        fn words_are_kept(words in prop::array::uniform8(any::<u32>())) {
-            for kind in [TileKind::Core, TileKind::Mem, TileKind::Shim] {
-                let words = &words[..kind.descriptor_words()];
-                let found = Descriptor::decode(kind, words);
-                let encoded = found.encode(kind);
-                // All that is not kept are extras, and numbers without effect.
-                prop_assert_eq!(Descriptor::decode(kind, &encoded), Descriptor { extras: [0; 8], ..found });
-                for (idx, word) in encoded.iter().enumerate() {
-                    prop_assert_eq!(word & !words[idx], 0);
-                }
-            }
-        }
-    }
-}
+mod tests;

@@ -141,4 +141,50 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn ports_follow_each_other_as_the_facts_list_them() {
+        // Names with the number of ports of each.
+        let cases = [
+            (TileKind::Core, "core1 dma2 control1 fifo1 south4 west4 north6 east4", true),
+            (TileKind::Core, "core1 dma2 control1 fifo1 south6 west4 north4 east4 trace2", false),
+            (TileKind::Mem, "dma6 control1 south4 north6", true),
+            (TileKind::Mem, "dma6 control1 south6 north4 trace1", false),
+            (TileKind::Shim, "control1 fifo1 south6 west4 north6 east4", true),
+            (TileKind::Shim, "control1 fifo1 south8 west4 north4 east4 trace1", false),
+        ];
+        for (kind, ports, is_master) in cases {
+            let mut listed = Vec::new();
+            for name in ports.split(' ') {
+                let (name, count) = name.split_at(name.len() - 1);
+                let port = |idx| match name {
+                    "core" => Port::Core(idx),
+                    "dma" => Port::Dma(idx),
+                    "control" => Port::Control,
+                    "fifo" => Port::Fifo,
+                    "south" => Port::South(idx),
+                    "west" => Port::West(idx),
+                    "north" => Port::North(idx),
+                    "east" => Port::East(idx),
+                    _ => Port::Trace(idx),
+                };
+                listed.extend((0..count.parse().unwrap()).map(port));
+            }
+            let count = if is_master { n_masters(kind) } else { n_slaves(kind) };
+            assert_eq!(listed.len(), count, "{kind:?}: {ports}");
+            for (idx, port) in listed.into_iter().enumerate() {
+                let found = if is_master { master_idx(kind, port) } else { slave_idx(kind, port) };
+                assert_eq!(found, Some(idx), "{kind:?}: {port:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_master_leads_to_the_opposite_slave_of_the_tile_at_its_side() {
+        assert_eq!(across(Port::North(2)), Some((Port::South(2), (0, 1))));
+        assert_eq!(across(Port::South(3)), Some((Port::North(3), (0, -1))));
+        assert_eq!(across(Port::East(1)), Some((Port::West(1), (1, 0))));
+        assert_eq!(across(Port::West(0)), Some((Port::East(0), (-1, 0))));
+        assert_eq!(across(Port::Dma(0)), None);
+    }
 }

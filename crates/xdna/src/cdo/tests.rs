@@ -50,6 +50,38 @@ fn a_broken_cdo_is_refused_with_the_place() {
     assert!(Cdo::parse(&good[..good.len() - 4]).unwrap_err().to_string().contains("commands need"));
 }
 
+#[test]
+fn commands_lie_in_their_words_as_loaders_read_them() {
+    let data = [1, 0, 0, 0, 2, 0, 0, 0];
+    let cases: [(Command<'_>, &[u32]); 9] = [
+        (Command::MaskWrite { address: 1, mask: 2, value: 3 }, &[0x0003_0102, 1, 2, 3]),
+        (Command::Write { address: 1, value: 2 }, &[0x0002_0103, 1, 2]),
+        (Command::DmaWrite { address: 0x7_0000_0001, data: Words::new(&data) }, &[0x0004_0105, 7, 1, 1, 2]),
+        (
+            Command::MaskPoll { address: 0x7_0000_0001, mask: 2, expected: 3, timeout_ms: 4 },
+            &[0x0005_0106, 7, 1, 2, 3, 4],
+        ),
+        (Command::MaskWrite { address: 0x7_0000_0001, mask: 2, value: 3 }, &[0x0004_0107, 7, 1, 2, 3]),
+        (Command::Write { address: 0x7_0000_0001, value: 2 }, &[0x0003_0108, 7, 1, 2]),
+        (Command::Nop { payload: 1 }, &[0x0001_0111, 0]),
+        (Command::Nop { payload: 0 }, &[0x0000_0111]),
+        (Command::End, &[0x0000_01FF]),
+    ];
+    for (command, words) in cases {
+        let mut bytes = Vec::new();
+        command.encode(&mut bytes);
+        assert_eq!(Words::new(&bytes).iter().collect::<Vec<_>>(), words, "{command}");
+    }
+    // From 255 words on, the length has a word of its own.
+    let mut bytes = Vec::new();
+    Command::DmaWrite { address: 0, data: Words::new(&[0; 253 * 4]) }.encode(&mut bytes);
+    assert_eq!(Words::new(&bytes[..8]).iter().collect::<Vec<_>>(), [0x00FF_0105, 255]);
+    // Length of the header, magic, version, words behind it, and NOT of their sum.
+    let written = write([Command::Write { address: 1, value: 2 }]);
+    let header: Vec<u32> = Words::new(&written[..20]).iter().collect();
+    assert_eq!(header, [4, 0x004F_4443, 0x200, 3, !(4 + 0x004F_4443 + 0x200 + 3)]);
+}
+
 proptest! {
     #[test]
     fn no_bytes_make_it_panic(body in prop::collection::vec(any::<u32>(), 0..64), cut in 0_usize..300) {
