@@ -198,12 +198,34 @@ fn reference_kernel_attention_is_exact_with_its_stack_moved_and_fast() {
     }
     println!("attention 64x64: {bundles} bundles in {best:?}");
     assert!(cfg!(debug_assertions) || best < Duration::from_millis(100), "{best:?}");
+}
 
-    let mut shipped = Kernel::new("attention_64x64", buffers, 4096, None);
-    let counts = [0, 1].map(|i| wrong(&shipped.call(&inputs[i]).unwrap(), &outputs[i]));
-    println!("attention as shipped: {counts:?} of 4096 wrong");
-    assert!(counts[0] > 0 && counts[1] == 0);
-    assert_eq!(shipped.core.stack_high(), 0x7_0AE0);
+/// As shipped, the stack lies over the first buffer up to row 27 of Q, and what it leaves of rows 22 to 27 when they are
+/// read is not Q any more. How many of their 384 results are wrong depends on the input. The facts' 380 is of an input
+/// that is not in `kat/`: on those, the changed pipelines of [`reference_kernels_pin_the_pipeline`] make other numbers of
+/// errors than the facts say, too, although the stack has no part in that. Noise as here gives it makes 380.
+#[test]
+#[ignore = "needs the reference kernels and ../shared"]
+fn reference_kernel_attention_as_shipped_spoils_six_rows_through_its_first_buffer() {
+    const BUFFERS: [&str; 2] = ["of_QKV_cons_buff", "of_out_buff"];
+    let mut moved = Kernel::new("attention_64x64", BUFFERS, 4096, Some(0x7_9000));
+    // The results that are wrong after `before` calls, which all must be of rows 22 to 27.
+    let mut count_wrong = |input: &[u8], before: usize| {
+        let expected = moved.call(input).unwrap();
+        let mut shipped = Kernel::new("attention_64x64", BUFFERS, 4096, None);
+        (0..before).for_each(|_| assert_eq!(shipped.call(input).unwrap().len(), 4096));
+        let found = shipped.call(input).unwrap();
+        assert_eq!(shipped.core.stack_high(), 0x7_0AE0);
+        let spoiled = 22 * 64..28 * 64;
+        assert_eq!(found[..spoiled.start], expected[..spoiled.start]);
+        assert_eq!(found[spoiled.end..], expected[spoiled.end..]);
+        wrong(&found, &expected)
+    };
+    for (input, count) in known("seed_attention_64x64", "qkv").iter().zip([319, 300, 382, 0]) {
+        assert_eq!(count_wrong(input, 0), count);
+        assert_eq!(count_wrong(input, 1), 0, "through the second buffer");
+    }
+    assert_eq!(count_wrong(&noise(12_288, 16), 0), 380);
 }
 
 #[test]
