@@ -96,7 +96,7 @@ fn inspect_shows_every_kind_of_file() {
     assert_eq!(partition["images"][0]["image"]["commands"][0]["value"], "0x00000002");
     assert_eq!(json["sections"][0]["content"][0]["kernel_id"], "0x901");
 
-    for form in [Form::V0_1, Form::V1_0] {
+    for form in [Form::Early, Form::V0_1, Form::V1_0] {
         let mut builder = Builder::new(Header::npu1(form, 4));
         builder.push(&Operation::Write { tile: Tile::default(), address: 0x1D214, value: 1 });
         let (text, json) = inspect(&save(&folder, "insts.bin", &builder.finish()));
@@ -112,7 +112,7 @@ fn inspect_says_what_is_wrong_with_a_file() {
         (b"hello", "neither xclbin nor PDI nor CDO"),
         (&an_xclbin()[..600], "the xclbin's length is"),
         (b"\x7FELF and more", "an ELF file"),
-        (&0x11_u32.to_le_bytes().repeat(20), "2023"),
+        (&0x11_u32.to_le_bytes().repeat(20), "as in all streams of 2023"),
     ];
     for (bytes, expected) in cases {
         let path = save(&folder, "file", bytes);
@@ -250,10 +250,52 @@ fn doctor_finds_what_is_missing_step_by_step() {
     put(&root, "dev/accel/accel0", "");
     let text = doctor();
     assert!(text.contains("not one of the DRM"), "{text}");
+    assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
     let json = boswell(&["npu", "doctor", "--json", "--root", root.path().to_str().unwrap()]);
     let json: Value = serde_json::from_slice(&json.stdout).unwrap();
     assert_eq!(json["usable"], false);
     assert_eq!(json["steps"].as_array().unwrap().last().unwrap()["state"], "bad");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn doctor_says_how_to_get_a_permission() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let root = TempDir::new().unwrap();
+    let device = "sys/bus/pci/devices/0000:c6:00.1";
+    let driver = "sys/bus/pci/drivers/amdxdna/0000:c6:00.1";
+    for (name, value) in [("vendor", "0x1022"), ("device", "0x1502"), ("revision", "0x00")] {
+        put(&root, &format!("{device}/{name}"), value);
+        put(&root, &format!("{driver}/{name}"), value);
+    }
+    put(&root, &format!("{driver}/accel/accel0/dev"), "261:0");
+    put(&root, "dev/accel/accel0", "");
+    let node = root.path().join("dev/accel/accel0");
+    fs::set_permissions(&node, fs::Permissions::from_mode(0o000)).unwrap();
+    let output = without_privileges(&["npu", "doctor", "--root", root.path().to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("NO  device node      no permission to open"), "{text}");
+    assert!(text.contains("usermod -aG render"), "{text}");
+}
+
+/// Runs the program without what root may do beyond an ordinary user.
+#[cfg(target_os = "linux")]
+fn without_privileges(args: &[&str]) -> Output {
+    use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities, set_no_new_privs};
+
+    // The capabilities of a thread are those of the processes that it starts, if these may gain none.
+    std::thread::scope(|scope| {
+        let thread = scope.spawn(|| {
+            let none = CapabilitySet::empty();
+            set_no_new_privs(true).unwrap();
+            set_capabilities(None, CapabilitySets { effective: none, permitted: none, inheritable: none })
+                .unwrap();
+            boswell(args)
+        });
+        thread.join().unwrap()
+    })
 }
 
 #[test]

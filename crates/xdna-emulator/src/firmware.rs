@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use xdna::packet::MAX_PAYLOAD_WORDS;
 use xdna::pdi::Pdi;
-use xdna::stream::{Operation, Stream, Tile};
+use xdna::stream::{Form, Operation, Stream, Tile};
 
 use crate::array::{Array, End, Host, Refusal};
 use crate::driver::Mapped;
@@ -109,6 +109,12 @@ impl Firmware {
         arguments: &[u64],
     ) -> Result<Outcome, String> {
         let stream = Stream::parse(stream).map_err(|error| error.to_string())?;
+        if stream.header().form == Form::Early {
+            return Err(format!(
+                "the stream is of the form {}; it is not known which firmware takes it, and it is not modelled",
+                Form::Early
+            ));
+        }
         if stream.header().generation != GENERATION {
             return Err(format!(
                 "the stream is for generation {}; npu1 is {GENERATION}",
@@ -194,7 +200,7 @@ impl Firmware {
                     array.take_tokens(direction, channel, &places)
                 });
             }
-            Operation::Preempt { .. } | Operation::LoadPdi { .. } => {
+            Operation::Preempt { .. } | Operation::LoadPdi { .. } | Operation::ShimDescriptor { .. } => {
                 return Err(Refusal("npu1's firmware is not known to accept it; it is not modelled".into()));
             }
         }

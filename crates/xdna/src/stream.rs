@@ -1,9 +1,10 @@
 //! NPU instruction streams ("transactions", `insts.bin`): what the firmware does for one launch.
 //!
-//! Two forms exist, 0.1 and 1.0; their operations are the same. Addresses are those of registers in the partition:
-//! `col << 25 | row << 20 | offset`, column 0 being the partition's first.
+//! Transactions exist in two forms, 0.1 and 1.0, whose operations are the same. Addresses are those of registers in the
+//! partition: `col << 25 | row << 20 | offset`, column 0 being the partition's first. Before them, in 2023, there was a
+//! form with three operations, which is read and written here too.
 //!
-//! Source: mlir-aie `AIETargetNPU.cpp`, aie-rt `xaiegbl.h`.
+//! Source: mlir-aie `AIETargetNPU.cpp`, and `AIETargetIPU.cpp` of 2023; aie-rt `xaiegbl.h`.
 
 mod decode;
 mod encode;
@@ -17,12 +18,32 @@ use crate::words::{self, Words};
 pub use encode::Builder;
 
 const HEADER_BYTES: usize = 16;
-/// What a stream of 2023, before transactions, begins with.
-const PROLOGUE: u32 = 0x11;
+/// What a stream of 2023 begins with.
+const PROLOGUE: [u32; 17] = [
+    0x0000_0011,
+    0x0100_0405,
+    0x0100_0100,
+    0x0B59_0100,
+    0x0000_55FF,
+    0x0000_0001,
+    0x0000_0010,
+    0x314E_5A5F,
+    0x635F_5F31,
+    0x676E_696C,
+    0x3935_4E5F,
+    0x6E69_3131,
+    0x5F72_7473,
+    0x6472_6F77,
+    0x0000_4573,
+    0x07BD_9630,
+    0x0000_55FF,
+];
 
 /// How the operations are encoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
+    /// That of 2023, before transactions: a fixed prologue, and three operations.
+    Early,
     /// Version 0.1: operations with 64-bit addresses and their own sizes.
     V0_1,
     /// Version 1.0: the short form of newer compilers.
@@ -32,13 +53,15 @@ pub enum Form {
 impl fmt::Display for Form {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Early => "before TXN (2023)",
             Self::V0_1 => "TXN 0.1",
             Self::V1_0 => "TXN 1.0",
         })
     }
 }
 
-/// What the stream was made for.
+/// What the stream was made for. Streams of [`Form::Early`] do not say it: they were made for npu1, and their number of
+/// columns is 0 here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Header {
     /// How its operations are encoded.
@@ -92,7 +115,8 @@ pub struct Tile {
 pub enum Operation<'a> {
     /// Writes a register.
     Write {
-        /// What form 0.1 says beside the address; compilers leave it zero.
+        /// What form 0.1 says beside the address; compilers leave it zero. In the early form the address is one of this
+        /// tile's.
         tile: Tile,
         /// The register.
         address: u64,
@@ -166,8 +190,29 @@ pub enum Operation<'a> {
         /// Bytes to add.
         offset: u64,
     },
+    /// Writes a buffer descriptor of shims, with the address of a buffer argument. Of the early form alone, and the only
+    /// operation of it that the others do not have.
+    ShimDescriptor {
+        /// Column of the first shim.
+        col: u8,
+        /// So many columns.
+        columns: u8,
+        /// Which argument, 0 to 15.
+        argument: u8,
+        /// The descriptor's number, 0 to 15.
+        number: u8,
+        /// What is added to the address.
+        increment: u32,
+        /// Words to move.
+        length: u32,
+        /// Bytes from the argument's address.
+        offset: u32,
+        /// The descriptor's words from word 2 on.
+        rest: [u32; 6],
+    },
 }
 
+/// Codes of operations in transactions.
 mod op {
     pub(super) const WRITE: u8 = 0;
     pub(super) const BLOCK_WRITE: u8 = 1;
@@ -179,6 +224,13 @@ mod op {
     pub(super) const LOAD_PDI: u8 = 8;
     pub(super) const SYNC: u8 = 128;
     pub(super) const DDR_PATCH: u8 = 129;
+}
+
+/// Codes of operations in the early form.
+mod early {
+    pub(super) const WRITE: u8 = 2;
+    pub(super) const SYNC: u8 = 3;
+    pub(super) const SHIM_DESCRIPTOR: u8 = 6;
 }
 
 /// What operations are called that exist, but that npu1's compilers do not emit and this crate does not know.
@@ -199,6 +251,9 @@ fn foreign_name(op: u8) -> &'static str {
     }
 }
 
+/// What errors call it.
+const THING: &str = "the instruction stream";
+
 /// A stream whose operations are known to be well formed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stream<'a> {
@@ -211,43 +266,25 @@ impl<'a> Stream<'a> {
     /// Reads a stream.
     ///
     /// # Errors
-    /// [`Error::Format`] or [`Error::Short`] if the header is of another form, counts or sizes are wrong, or an
+    /// [`Error::Format`] or [`Error::Short`] if the header is of no known form, counts or sizes are wrong, or an
     /// operation is unknown.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, Error> {
-        let head = need("the instruction stream's header", bytes, 0, HEADER_BYTES)?;
-        let word = |idx: usize| words::u32_at(head, idx * 4).expect("the header is that long");
-        if word(0) == PROLOGUE {
-            let found = "of the form of 2023, before transactions";
-            return Err(Error::format("the instruction stream", found, "TXN 0.1 or 1.0: compile it anew"));
-        }
-        let [major, minor, generation, rows] = word(0).to_le_bytes();
-        let form = match (major, minor) {
-            (0, 1) => Form::V0_1,
-            (1, 0) => Form::V1_0,
-            _ => {
-                let found = format!("{major}.{minor}");
-                return Err(Error::format("the instruction stream's version", found, "0.1 or 1.0"));
-            }
+        let (header, n_operations, body) = match words::u32_at(bytes, 0) {
+            Some(word) if word == PROLOGUE[0] => (Header::npu1(Form::Early, 0), None, after_prologue(bytes)?),
+            _ => transaction(bytes)?,
         };
-        let length = word(3) as usize;
-        if length != bytes.len() || !length.is_multiple_of(4) {
-            let found = format!("{length} bytes in its header, {} in all", bytes.len());
-            return Err(Error::format("the instruction stream's length", found, "the same, whole words"));
-        }
-        let [columns, mem_tile_rows, ..] = word(1).to_le_bytes();
-        let header = Header { form, rows, generation, mem_tile_rows, columns };
-        let stream =
-            Self { header, n_operations: word(2) as usize, body: Words::new(&bytes[HEADER_BYTES..]) };
-        let mut count = 0;
+        let mut stream = Self { header, n_operations: 0, body: Words::new(body) };
         for operation in stream.steps() {
             operation?;
-            count += 1;
+            stream.n_operations += 1;
         }
-        if count != stream.n_operations {
-            let found = format!("{} operations in its header", stream.n_operations);
-            return Err(Error::format("the instruction stream", found, format!("{count}, as it has")));
+        match n_operations {
+            Some(announced) if announced != stream.n_operations => {
+                let found = format!("{announced} operations in its header");
+                Err(Error::format(THING, found, format!("{}, as it has", stream.n_operations)))
+            }
+            _ => Ok(stream),
         }
-        Ok(stream)
     }
 
     /// What it was made for.
@@ -275,11 +312,57 @@ impl<'a> Stream<'a> {
     }
 }
 
+/// The operations of a stream of the early form, as bytes.
+fn after_prologue(bytes: &[u8]) -> Result<&[u8], Error> {
+    let prologue = Words::new(need("the instruction stream's prologue", bytes, 0, PROLOGUE.len() * 4)?);
+    if let Some(idx) = prologue.iter().zip(PROLOGUE).position(|(found, expected)| found != expected) {
+        let found = format!("{:#010x}", prologue.get(idx).expect("it was found there"));
+        let thing = format!("word {idx} of the instruction stream's prologue");
+        return Err(Error::format(
+            thing,
+            found,
+            format!("{:#010x}, as in all streams of 2023", PROLOGUE[idx]),
+        ));
+    }
+    if !bytes.len().is_multiple_of(4) {
+        return Err(Error::format(THING, format!("{} bytes long", bytes.len()), "whole words"));
+    }
+    Ok(&bytes[PROLOGUE.len() * 4..])
+}
+
+/// Header, number of operations, and the operations' bytes of a transaction.
+fn transaction(bytes: &[u8]) -> Result<(Header, Option<usize>, &[u8]), Error> {
+    let (head, body) = need("the instruction stream's header", bytes, 0, HEADER_BYTES)
+        .map(|head| (Words::new(head), &bytes[HEADER_BYTES..]))?;
+    let word = |idx: usize| head.get(idx).expect("the header is that long");
+    let [major, minor, generation, rows] = word(0).to_le_bytes();
+    let form = match (major, minor) {
+        (0, 1) => Form::V0_1,
+        (1, 0) => Form::V1_0,
+        _ => {
+            let found = format!("{major}.{minor}");
+            return Err(Error::format("the instruction stream's version", found, "0.1 or 1.0"));
+        }
+    };
+    let length = word(3) as usize;
+    if length != bytes.len() || !length.is_multiple_of(4) {
+        let found = format!("{length} bytes in its header, {} in all", bytes.len());
+        return Err(Error::format("the instruction stream's length", found, "the same, whole words"));
+    }
+    let [columns, mem_tile_rows, ..] = word(1).to_le_bytes();
+    let header = Header { form, rows, generation, mem_tile_rows, columns };
+    Ok((header, Some(word(2) as usize), body))
+}
+
 impl fmt::Display for Operation<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
-            Self::Write { address, value, .. } => write!(f, "write      {address:#010x} = {value:#010x}"),
-            Self::BlockWrite { address, data, .. } => write!(f, "blockwrite {address:#010x} = {data}"),
+            Self::Write { tile, address, value } => {
+                write!(f, "write      {address:#010x} = {value:#010x}{}", Beside(tile))
+            }
+            Self::BlockWrite { tile, address, data } => {
+                write!(f, "blockwrite {address:#010x} = {data}{}", Beside(tile))
+            }
             Self::MaskWrite { address, value, mask } => {
                 write!(f, "maskwrite  {address:#010x} = {value:#010x} in {mask:#010x}")
             }
@@ -300,6 +383,24 @@ impl fmt::Display for Operation<'_> {
             Self::DdrPatch { register, argument, offset } => {
                 write!(f, "patch      {register:#010x} = bo{argument} + {offset:#x}")
             }
+            Self::ShimDescriptor { col, columns, argument, number, increment, length, offset, rest } => {
+                let end = u16::from(col) + u16::from(columns);
+                write!(f, "shimbd     {number} of columns {col}..{end}: {length} words ")?;
+                write!(f, "at bo{argument} + {offset:#x}, increment {increment:#x}, rest")?;
+                rest.iter().try_for_each(|word| write!(f, " {word:#010x}"))
+            }
+        }
+    }
+}
+
+/// A tile that an operation names beside the address, where it names one.
+struct Beside(Tile);
+
+impl fmt::Display for Beside {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Tile { col: 0, row: 0 } => Ok(()),
+            Tile { col, row } => write!(f, " in tile ({col},{row})"),
         }
     }
 }

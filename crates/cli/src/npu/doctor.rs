@@ -69,7 +69,8 @@ fn check_machine(root: &Path, report: &mut Report) {
     report.add("kernel", Good(first_line(&root.join("proc/sys/kernel/osrelease"))));
     if !has_npu(root) {
         let advice = "only Ryzen 7040 and 8040 processors (Phoenix, Hawk Point) have this NPU; where there is one, the \
-                      firmware setup may have switched it off (\"IPU\" or \"NPU\")";
+                      firmware setup may have switched it off (\"IPU\" or \"NPU\"). Its programs run on any machine \
+                      with `boswell npu run --device emulator`";
         report.add("NPU", Bad("no device 1022:1502 on the PCI bus".into(), advice));
         return;
     }
@@ -91,16 +92,18 @@ fn open(npu: &Found, report: &mut Report) {
     match npu.open() {
         Ok(device) => check_device(&device, report),
         Err(error) => {
-            let advice = match error {
-                xdna::Error::Permission { .. } => {
-                    "become a member of the group that owns the node, most often with \
-                     `sudo usermod -aG render $USER`, and log in again"
-                }
-                _ => {
-                    "`sudo dmesg | grep amdxdna` says why: most often the firmware is missing or does not fit"
-                }
+            let finding = match error {
+                xdna::Error::Permission { path } => Bad(
+                    format!("no permission to open `{}`", path.display()),
+                    "become a member of the group that owns it, most often with \
+                     `sudo usermod -aG render $USER`, and log in again",
+                ),
+                error => Bad(
+                    chain(&error),
+                    "`sudo dmesg | grep amdxdna` says why: most often the firmware is missing or does not fit",
+                ),
             };
-            report.add("device node", Bad(error.to_string(), advice));
+            report.add("device node", finding);
         }
     }
 }
@@ -220,12 +223,34 @@ fn as_text(report: &Report) -> String {
             Bad(found, advice) => ("NO", found, Some(advice)),
             Unclear(found, advice) => ("?", found, Some(advice)),
         };
-        writeln!(text, "{mark:<3} {step:<16} {found}").expect("a string takes everything");
+        push_wrapped(&mut text, &format!("{mark:<3} {step:<16} "), found);
         if let Some(advice) = advice {
-            writeln!(text, "    {:<16} → {advice}", "").expect("a string takes everything");
+            push_wrapped(&mut text, &format!("{:21}→ ", ""), advice);
         }
     }
-    let verdict = if report.is_good() { "The NPU can be used." } else { "The NPU cannot be used yet." };
+    let verdict = if report.is_good() { "The NPU can be used." } else { "The NPU cannot be used." };
     writeln!(text, "\n{verdict}").expect("a string takes everything");
     text
+}
+
+/// Appends `words` behind `head`, in lines of up to 80 characters that begin below the first word.
+fn push_wrapped(text: &mut String, head: &str, words: &str) {
+    const WIDTH: usize = 80;
+    let indent = head.chars().count();
+    text.push_str(head);
+    let mut column = indent;
+    for word in words.split_whitespace() {
+        let width = word.chars().count();
+        if column > indent && column + 1 + width > WIDTH {
+            write!(text, "\n{:indent$}", "").expect("a string takes everything");
+            column = indent;
+        }
+        if column > indent {
+            text.push(' ');
+            column += 1;
+        }
+        text.push_str(word);
+        column += width;
+    }
+    text.push('\n');
 }

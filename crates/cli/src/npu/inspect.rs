@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use xdna::cdo::{Cdo, Command};
 use xdna::pdi::{self, Pdi};
-use xdna::stream::{Operation, Stream};
+use xdna::stream::{Form, Operation, Stream};
 use xdna::xclbin::partition::Partition;
 use xdna::xclbin::topology::{self, Connection, Instance, Memory};
 use xdna::xclbin::{Kind, Xclbin, metadata};
@@ -178,26 +178,26 @@ fn commands(cdo: Cdo<'_>) -> Vec<Value> {
 
 fn stream(stream: &Stream<'_>) -> Value {
     let header = stream.header();
-    json!({
-        "kind": "instruction stream",
-        "form": header.form.to_string(),
-        "generation": header.generation,
-        "rows": header.rows,
-        "mem_tile_rows": header.mem_tile_rows,
-        "columns": header.columns,
-        "operations": stream.operations().map(|operation| operation_json(&operation)).collect::<Vec<_>>(),
-    })
+    let mut value = json!({ "kind": "instruction stream", "form": header.form.to_string() });
+    if header.form != Form::Early {
+        value["generation"] = header.generation.into();
+        value["rows"] = header.rows.into();
+        value["mem_tile_rows"] = header.mem_tile_rows.into();
+        value["columns"] = header.columns.into();
+    }
+    value["operations"] = stream.operations().map(|operation| operation_json(&operation)).collect();
+    value
 }
 
 fn operation_json(operation: &Operation<'_>) -> Value {
     let text = operation.to_string();
     match *operation {
-        Operation::Write { address, value, .. } => {
-            json!({ "text": text, "op": "write", "address": hex(address), "value": hex(value.into()) })
+        Operation::Write { tile, address, value } => {
+            json!({ "text": text, "op": "write", "column": tile.col, "row": tile.row, "address": hex(address), "value": hex(value.into()) })
         }
-        Operation::BlockWrite { address, data, .. } => {
+        Operation::BlockWrite { tile, address, data } => {
             let data: Vec<String> = data.iter().map(|word| hex(word.into())).collect();
-            json!({ "text": text, "op": "blockwrite", "address": hex(address.into()), "data": data })
+            json!({ "text": text, "op": "blockwrite", "column": tile.col, "row": tile.row, "address": hex(address.into()), "data": data })
         }
         Operation::MaskWrite { address, value, mask } => {
             json!({ "text": text, "op": "maskwrite", "address": hex(address), "mask": hex(mask.into()), "value": hex(value.into()) })
@@ -215,6 +215,10 @@ fn operation_json(operation: &Operation<'_>) -> Value {
         }
         Operation::DdrPatch { register, argument, offset } => {
             json!({ "text": text, "op": "patch", "register": hex(register), "argument": argument, "offset": offset })
+        }
+        Operation::ShimDescriptor { col, columns, argument, number, increment, length, offset, rest } => {
+            let rest = rest.map(|word| hex(word.into()));
+            json!({ "text": text, "op": "shimbd", "column": col, "columns": columns, "argument": argument, "number": number, "increment": increment, "length": length, "offset": offset, "rest": rest })
         }
     }
 }

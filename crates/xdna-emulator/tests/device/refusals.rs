@@ -5,7 +5,7 @@ use std::time::Duration;
 use xdna::array::switch::Port;
 use xdna::array::{Descriptor, Direction, SHIM_MUX, Tile, TileKind, task};
 use xdna::memory::{Buffer, Heap};
-use xdna::stream::Operation;
+use xdna::stream::{Builder, Form, Header, Operation};
 use xdna::{Error, Words};
 use xdna_emulator::{Emulator, Options};
 
@@ -66,6 +66,19 @@ fn an_operation_that_npu1_is_not_known_to_take_is_named() {
     assert_refused(&good(), &operations, &["stream operation 0, `preempt    level 1`"]);
     operations[0] = Operation::LoadPdi { id: 1, size: 2, address: 3 };
     assert_refused(&good(), &operations, &["loadpdi"]);
+}
+
+#[test]
+fn a_stream_of_2023_is_named() {
+    let emulator = Emulator::new(Options::default());
+    let device = open(&emulator);
+    let heap = Heap::new(&device).unwrap();
+    let mut builder = Builder::new(Header::npu1(Form::Early, 0));
+    builder.push(&Operation::Write { tile: SHIM, address: 0x1_D214, value: 1 });
+    let mut kernel = Kernel::new(&heap, &good(), &builder.finish());
+    assert!(matches!(run(&mut kernel, &[], TIMEOUT), Err(Error::Failed)));
+    let report = emulator.take_reports().concat();
+    assert!(report.contains("before TXN (2023)") && report.contains("not modelled"), "{report}");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Operations out of words.
 
-use super::{Direction, Form, Operation, Tile, foreign_name, op};
+use super::{Direction, Form, Operation, Tile, early, foreign_name, op};
 use crate::Error;
 use crate::words::Words;
 
@@ -23,6 +23,7 @@ impl<'a> Iterator for Steps<'a> {
     fn next(&mut self) -> Option<Self::Item> {
         let first = self.words.get(self.at)?;
         let operation = match self.form {
+            Form::Early => self.early(first),
             Form::V0_1 => self.long(first),
             Form::V1_0 => self.short(first),
         };
@@ -34,6 +35,37 @@ impl<'a> Iterator for Steps<'a> {
 }
 
 impl<'a> Steps<'a> {
+    /// An operation of the early form.
+    fn early(&mut self, first: u32) -> Result<Operation<'a>, Error> {
+        let [low, row, col, code] = first.to_le_bytes();
+        let tile = Tile { col, row };
+        Ok(match code {
+            early::WRITE => {
+                let [_, address, value] = self.take()?;
+                Operation::Write { tile, address: address.into(), value }
+            }
+            early::SYNC => {
+                let [_, extent] = self.take()?;
+                self.sync(low, tile, extent)?
+            }
+            early::SHIM_DESCRIPTOR => {
+                let [_, increment, length, offset, rest @ ..] = self.take::<10>()?;
+                let (argument, number) = (low >> 4, low & 0xF);
+                Operation::ShimDescriptor {
+                    col,
+                    columns: row,
+                    argument,
+                    number,
+                    increment,
+                    length,
+                    offset,
+                    rest,
+                }
+            }
+            _ => return Err(self.wrong("opcode", code, "2, 3 or 6")),
+        })
+    }
+
     /// An operation of form 0.1.
     fn long(&mut self, first: u32) -> Result<Operation<'a>, Error> {
         let [code, col, row, _] = first.to_le_bytes();
@@ -111,19 +143,23 @@ impl<'a> Steps<'a> {
                 let [_, size, place, extent] = self.take()?;
                 self.check_size(size, 16)?;
                 let [direction, row, col, _] = place.to_le_bytes();
-                let [_, rows, columns, channel] = extent.to_le_bytes();
-                let direction = match direction {
-                    0 => Direction::S2mm,
-                    1 => Direction::Mm2s,
-                    _ => return Err(self.wrong("direction", direction, "0 or 1")),
-                };
-                Operation::Sync { direction, tile: Tile { col, row }, columns, rows, channel }
+                self.sync(direction, Tile { col, row }, extent)?
             }
             _ => {
                 let found = format!("{code} ({})", foreign_name(code));
                 return Err(self.wrong("opcode", found, "0, 1, 3 to 8, 128 or 129"));
             }
         })
+    }
+
+    fn sync(&self, direction: u8, tile: Tile, extent: u32) -> Result<Operation<'a>, Error> {
+        let [_, rows, columns, channel] = extent.to_le_bytes();
+        let direction = match direction {
+            0 => Direction::S2mm,
+            1 => Direction::Mm2s,
+            _ => return Err(self.wrong("direction", direction, "0 or 1")),
+        };
+        Ok(Operation::Sync { direction, tile, columns, rows, channel })
     }
 
     fn wrong(&self, what: &str, found: impl ToString, expected: &str) -> Error {

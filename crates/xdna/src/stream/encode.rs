@@ -1,6 +1,6 @@
 //! Operations into words.
 
-use super::{Direction, Form, HEADER_BYTES, Header, Operation, Tile, op};
+use super::{Direction, Form, HEADER_BYTES, Header, Operation, PROLOGUE, Tile, early, op};
 use crate::words::push;
 
 /// Builds a stream, operation by operation.
@@ -8,24 +8,27 @@ use crate::words::push;
 pub struct Builder {
     header: Header,
     n_operations: u32,
-    bytes: Vec<u8>,
+    /// Of all operations.
+    body: Vec<u8>,
 }
 
 impl Builder {
     /// An empty stream.
     pub fn new(header: Header) -> Self {
-        Self { header, n_operations: 0, bytes: vec![0; HEADER_BYTES] }
+        Self { header, n_operations: 0, body: Vec::new() }
     }
 
     /// Appends an operation.
     ///
     /// # Panics
-    /// In form 1.0, if an address, argument or offset needs more than 32 bits; if data has 2^30 words or more.
+    /// If the stream's form does not have the operation; in forms with fewer bits, if an address, argument or offset
+    /// needs more; if data has 2^30 words or more.
     pub fn push(&mut self, operation: &Operation<'_>) -> &mut Self {
         self.n_operations += 1;
         match self.header.form {
-            Form::V0_1 => long(operation, &mut self.bytes),
-            Form::V1_0 => short(operation, &mut self.bytes),
+            Form::Early => early(operation, &mut self.body),
+            Form::V0_1 => long(operation, &mut self.body),
+            Form::V1_0 => short(operation, &mut self.body),
         }
         self
     }
@@ -34,17 +37,21 @@ impl Builder {
     ///
     /// # Panics
     /// If they are 4 GiB or more.
-    pub fn finish(mut self) -> Vec<u8> {
+    pub fn finish(self) -> Vec<u8> {
         let Header { form, rows, generation, mem_tile_rows, columns } = self.header;
+        let mut out = Vec::new();
         let [major, minor] = match form {
+            Form::Early => {
+                push(&mut out, &PROLOGUE);
+                return [out, self.body].concat();
+            }
             Form::V0_1 => [0, 1],
             Form::V1_0 => [1, 0],
         };
-        let mut header = vec![major, minor, generation, rows, columns, mem_tile_rows, 0, 0];
-        let length = u32::try_from(self.bytes.len()).expect("a stream of less than 4 GiB");
-        push(&mut header, &[self.n_operations, length]);
-        self.bytes[..HEADER_BYTES].copy_from_slice(&header);
-        self.bytes
+        out.extend([major, minor, generation, rows, columns, mem_tile_rows, 0, 0]);
+        let length = HEADER_BYTES + self.body.len();
+        push(&mut out, &[self.n_operations, u32::try_from(length).expect("a stream of less than 4 GiB")]);
+        [out, self.body].concat()
     }
 }
 
@@ -54,6 +61,29 @@ fn split(value: u64) -> [u32; 2] {
 
 fn size_of_block(head: u32, data_bytes: usize) -> u32 {
     u32::try_from(data_bytes).ok().and_then(|bytes| bytes.checked_add(head)).expect("less than 4 GiB of data")
+}
+
+/// Appends an operation in the early form.
+fn early(operation: &Operation<'_>, out: &mut Vec<u8>) {
+    let head = |code, col, row, low| u32::from_le_bytes([low, row, col, code]);
+    match *operation {
+        Operation::Write { tile: Tile { col, row }, address, value } => {
+            let address = u32::try_from(address).expect("the early form has 32 bits for an address");
+            push(out, &[head(early::WRITE, col, row, 0), address, value]);
+        }
+        Operation::Sync { direction, tile: Tile { col, row }, columns, rows, channel } => {
+            let direction = u8::from(direction == Direction::Mm2s);
+            let extent = u32::from_le_bytes([0, rows, columns, channel]);
+            push(out, &[head(early::SYNC, col, row, direction), extent]);
+        }
+        Operation::ShimDescriptor { col, columns, argument, number, increment, length, offset, rest } => {
+            assert!(argument < 16 && number < 16, "argument {argument} or descriptor {number} is above 15");
+            let head = head(early::SHIM_DESCRIPTOR, col, columns, argument << 4 | number);
+            push(out, &[head, increment, length, offset]);
+            push(out, &rest);
+        }
+        _ => panic!("streams before transactions have no `{operation}`"),
+    }
 }
 
 /// Appends an operation in form 0.1.
@@ -126,6 +156,6 @@ fn common(operation: &Operation<'_>, out: &mut Vec<u8>) {
             let place = u32::from_le_bytes([direction, row, col, 0]);
             push(out, &[op::SYNC.into(), 16, place, u32::from_le_bytes([0, rows, columns, channel])]);
         }
-        _ => unreachable!("the forms have encoded all others"),
+        _ => panic!("transactions have no `{operation}`"),
     }
 }
