@@ -1,6 +1,8 @@
 //! Known answers of kernels, on programs of ours: written from the formulas, assembled, run on an emulated core.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod log_mel;
+
 use std::time::Instant;
 
 use aie2::{Program, assemble};
@@ -29,11 +31,12 @@ impl Known {
     }
 }
 
-/// A program of ours in a tile, with a neighbour in the west.
+/// A program of ours in a tile, with neighbours in the south and the west.
 struct Tile {
     program: Program,
     core: Core,
     own: MemoryModule,
+    south: MemoryModule,
     west: MemoryModule,
 }
 
@@ -52,8 +55,8 @@ impl Tile {
             Region { name: (*name).to_owned(), start, bytes: end(start) - start, access: Access::ReadWrite }
         };
         core.set_guard(Guard::new(writable.iter().map(region).collect()));
-        let (own, west) = (MemoryModule::new(), MemoryModule::new());
-        Tile { program, core, own, west }
+        let [own, south, west] = [(); 3].map(|()| MemoryModule::new());
+        Tile { program, core, own, south, west }
     }
 
     fn put(&mut self, name: &str, bytes: &[u8]) {
@@ -71,7 +74,8 @@ impl Tile {
         let (full, free, done) = (1, 2, 3);
         self.own.locks.release(full, 1).unwrap();
         self.own.locks.release(free, 1).unwrap();
-        let mut windows = Windows::own(&mut self.own).with(Side::West, &mut self.west);
+        let windows = Windows::own(&mut self.own).with(Side::South, &mut self.south);
+        let mut windows = windows.with(Side::West, &mut self.west);
         let stop = self.core.run(&mut windows, 100_000_000).unwrap();
         assert_eq!(stop, Stop::Blocked { lock: 49, request: -1 });
         assert!(self.own.locks.acquire(done, -1));
@@ -90,7 +94,7 @@ fn halves(values: impl IntoIterator<Item = i32>) -> Vec<u8> {
 #[test]
 #[ignore = "needs ../shared"]
 fn gelu_by_table() {
-    let mut tile = Tile::new(include_str!("kernels/gelu.s"), &["output"]);
+    let mut tile = Tile::new(include_str!("../kernels/gelu.s"), &["output"]);
     for (file, rows, tables) in [("seed_gelu_2048", 4, 1), ("gelu", 5, 5)] {
         let known = Known::open(file);
         let [table, input, output] = ["table", "input", "output"].map(|tensor| known.bytes(tensor));
@@ -105,9 +109,41 @@ fn gelu_by_table() {
 
 #[test]
 #[ignore = "needs ../shared"]
+fn gelu_of_bf16() {
+    let mut tile = Tile::new(include_str!("../kernels/gelu_bf16.s"), &["output"]);
+    let float = |bits: u16| f32::from_bits(u32::from(bits) << 16);
+    let gelu = |x: f64| {
+        let inner = (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044_715 * x.powi(3));
+        if x.is_finite() { x / 2.0 * (1.0 + inner.tanh()) } else { x.max(0.0) }
+    };
+    let rounded = |x: f64| {
+        let bits = (x as f32).to_bits();
+        (bits.saturating_add(0x7FFF + (bits >> 16 & 1)) >> 16) as i32
+    };
+    let table = halves((0..=u16::MAX).map(|bits| rounded(gelu(f64::from(float(bits))))));
+    let (low, high) = table.split_at(0x1_0000);
+    tile.south.data.copy_from_slice(low);
+    tile.west.data.copy_from_slice(high);
+    let known = Known::open("gelu");
+    let input = known.bytes("bf16_input");
+    tile.put("count", &words([input.len() as i32 / 2]));
+    tile.put("input", &input);
+    tile.call();
+    let output = tile.get("output", input.len());
+    let found = output.as_chunks().0.iter().map(|half| float(u16::from_le_bytes(*half)));
+    let reference = known.bytes("bf16_reference");
+    let reference = reference.as_chunks().0.iter().map(|word| f32::from_le_bytes(*word));
+    for (i, (found, reference)) in found.zip(reference).enumerate() {
+        let limit = reference.abs() / 128.0 + 1.0 / 512.0;
+        assert!((found - reference).abs() <= limit, "value {i} is {found}, expected {reference}");
+    }
+}
+
+#[test]
+#[ignore = "needs ../shared"]
 fn matrix_products() {
     let known = Known::open("matmul_int8");
-    let mut tile = Tile::new(include_str!("kernels/matmul.s"), &["output", "acc"]);
+    let mut tile = Tile::new(include_str!("../kernels/matmul.s"), &["output", "acc"]);
     for case in ["tile_64", "projection_512", "asymmetric_512", "feed_forward_2048", "extreme_2048", "ties"] {
         let tensor = |name: &str| known.bytes(&format!("{case}.{name}"));
         let [m, n] = known.shape(&format!("{case}.acc")).try_into().unwrap();
@@ -135,7 +171,7 @@ fn matrix_products() {
 #[ignore = "needs ../shared"]
 fn attention_of_64_by_64() {
     let known = Known::open("seed_attention_64x64");
-    let mut tile = Tile::new(include_str!("kernels/attention.s"), &["output", "scores"]);
+    let mut tile = Tile::new(include_str!("../kernels/attention.s"), &["output", "scores"]);
     let exponential = |d: i32| ((f64::from(1 << 20) * f64::from(-d).exp()).floor() as i32).max(1);
     tile.put("exponentials", &words((0..128).map(exponential)));
     let (qkv, output) = (known.bytes("qkv"), known.bytes("output"));
@@ -176,7 +212,7 @@ fn attention_in_tiles(known: &Known, case: &str, n_q: usize) -> Vec<i8> {
     let (out_unit, out_shift) = factor(scales[2] / scales[3], 15);
 
     let writable = ["output", "tops", "totals", "sums", "logits"];
-    let mut tile = Tile::new(include_str!("kernels/attention_tiles.s"), &writable);
+    let mut tile = Tile::new(include_str!("../kernels/attention_tiles.s"), &writable);
     let power = |i: i32| (8192.0 * (f64::from(-i) / 1024.0).exp2()).round() as i32;
     tile.put("powers", &halves((0..1024).map(power)));
     tile.put("q", &q[..n_q * 64]);
@@ -234,7 +270,7 @@ fn attention_over_any_number_of_keys() {
 #[ignore = "needs ../shared"]
 fn mel_frames() {
     let known = Known::open("seed_mel_frame");
-    let mut tile = Tile::new(include_str!("kernels/mel.s"), &["stack", "output", "re", "im", "power"]);
+    let mut tile = Tile::new(include_str!("../kernels/mel.s"), &["stack", "output", "re", "im", "power"]);
     let q15 = |x: f64| (32767.0 * x).round() as i32;
     let turn = |n: i32, of: i32| 2.0 * std::f64::consts::PI * f64::from(n) / f64::from(of);
     tile.put("window", &halves((0..400).map(|n| q15(0.5 - 0.5 * turn(n, 399).cos()))));
@@ -260,7 +296,7 @@ fn mel_frames() {
 #[test]
 #[ignore = "measures: needs --release and a quiet machine"]
 fn a_core_issues_40_million_bundles_a_second() {
-    let mut tile = Tile::new(include_str!("kernels/attention.s"), &["output", "scores"]);
+    let mut tile = Tile::new(include_str!("../kernels/attention.s"), &["output", "scores"]);
     tile.call();
     let start = (Instant::now(), tile.core.cycles());
     for _ in 0..5 {
