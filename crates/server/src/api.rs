@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use axum::extract::{ConnectInfo, DefaultBodyLimit, Path, Request, State as Shared};
 use axum::http::{HeaderName, HeaderValue, Method, Uri, header};
-use axum::middleware::{Next, from_fn_with_state};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -16,6 +16,7 @@ use tower_http::cors::CorsLayer;
 
 use crate::audio;
 use crate::error::ApiError;
+use crate::linger::linger;
 use crate::models::Listed;
 use crate::observe::observe;
 use crate::realtime::{client_secret, realtime, transcription_session};
@@ -57,6 +58,7 @@ pub(crate) fn router(state: Arc<State>) -> Router {
         .fallback(no_route)
         .layer(cors(&state))
         .layer(CatchPanicLayer::custom(|_: Box<dyn Any + Send>| ApiError::internal().into_response()))
+        .layer(from_fn(linger))
         .layer(from_fn_with_state(state.clone(), observe))
         .layer(DefaultBodyLimit::disable()) // bodies are counted as they are read
         .with_state(state)

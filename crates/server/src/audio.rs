@@ -7,6 +7,7 @@ use axum::extract::Request;
 use axum::response::Response;
 use boswell_model::Task;
 use boswell_transcribe::Urgency;
+use tracing::{Instrument, info_span};
 
 use crate::error::ApiError;
 use crate::form::{Form, FormLimits, Upload};
@@ -62,7 +63,7 @@ async fn answer(state: Arc<State>, request: Request, task: Task) -> Result<Respo
         idle: state.settings.idle_upload,
         temp_dir: &state.settings.temp_dir,
     };
-    let mut form = Form::read(request, "file", limits).await?;
+    let mut form = Form::read(request, "file", limits).instrument(info_span!("upload")).await?;
     let request = TranscriptionRequest::new(&mut form, task)?;
     let upload = recording(&state, &mut form).await?;
     let admission = state.admit()?;

@@ -18,6 +18,7 @@ mod error;
 mod form;
 mod jobs;
 mod keys;
+mod linger;
 mod metrics;
 mod models;
 mod observe;

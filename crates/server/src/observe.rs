@@ -28,10 +28,11 @@ pub(crate) async fn observe(
     // What clients make up as paths is not to become names in the figures.
     let route = matched.as_ref().map_or("none", MatchedPath::as_str).to_owned();
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let span = tracing::info_span!("request", id);
+    let span = tracing::info_span!("request", id, %method, path, status = tracing::field::Empty);
     let mut response = next.run(request).instrument(span.clone()).await;
     let elapsed = started.elapsed();
     let status = response.status().as_u16();
+    span.record("status", status);
     span.in_scope(|| {
         let elapsed_ms = elapsed.as_millis() as u64;
         if response.status().is_server_error() {

@@ -15,6 +15,7 @@ use axum::http::{HeaderMap, Request, StatusCode, header};
 use boswell_model::{Checkpoint, LoadOptions};
 use http_body_util::BodyExt;
 use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tower::ServiceExt;
 
 use crate::api::router;
@@ -253,6 +254,33 @@ async fn what_cannot_be_done_is_answered_as_openai_does() {
     );
     let no_form = Request::post("/v1/audio/transcriptions").body(Body::from("{}")).unwrap();
     assert_eq!(server.send(no_form).await.status, 400);
+}
+
+#[tokio::test]
+async fn who_sends_everything_first_hears_why_it_is_refused() {
+    let server = TestServer::new(Settings {
+        max_upload_bytes: 1 << 20,
+        keys: Keys::new(["secret"]).unwrap(),
+        ..Settings::default()
+    });
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let router = server.router.clone();
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    let body = vec![0; 32 << 20];
+    for (key, status) in [("guess", "401"), ("secret", "413")] {
+        let mut connection = tokio::net::TcpStream::connect(address).await.unwrap();
+        let head = format!(
+            "POST /v1/audio/transcriptions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {key}\r\n\
+             content-type: multipart/form-data; boundary={BOUNDARY}\r\ncontent-length: {}\r\n\r\n",
+            body.len()
+        );
+        connection.write_all(head.as_bytes()).await.unwrap();
+        connection.write_all(&body).await.expect("all of it is taken");
+        let mut answer = [0; 12];
+        connection.read_exact(&mut answer).await.unwrap();
+        assert_eq!(answer, format!("HTTP/1.1 {status}").as_bytes());
+    }
 }
 
 #[tokio::test]

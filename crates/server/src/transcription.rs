@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use boswell_audio::{AudioReader, Spectrogram, SpectrogramOptions};
 use boswell_transcribe::{Event, Options, Recording, Segment, Stages, Transcript, Urgency};
 use tokio::sync::{mpsc, oneshot};
+use tracing::Instrument;
 
 use crate::engine::Engine;
 use crate::error::ApiError;
@@ -88,7 +89,8 @@ impl Transcription {
             let spectrogram_options = SpectrogramOptions { voice_activity, ..SpectrogramOptions::default() };
             spectrogram(upload, n_mels, &spectrogram_options, max_s, &flag)
         });
-        let read = read.await.map_err(|_| ApiError::internal()).flatten();
+        let read =
+            read.instrument(tracing::info_span!("read")).await.map_err(|_| ApiError::internal()).flatten();
         stop.is_done = read.is_err();
         let spectrogram = read?;
         Ok(Self::submit(
@@ -155,7 +157,8 @@ impl Transcription {
     /// # Errors
     /// If the model cannot do what was asked, the engine broke, or the work took too long.
     pub(crate) async fn finish(mut self) -> Result<Done, ApiError> {
-        let end = tokio::time::timeout_at(self.deadline.into(), &mut self.end).await;
+        let end = tokio::time::timeout_at(self.deadline.into(), &mut self.end);
+        let end = end.instrument(tracing::info_span!("transcribe")).await;
         self.stop.is_done = true;
         let end = end.map_err(|_| self.too_late())?;
         let (transcript, stages) = end.map_err(|_| ApiError::internal())??;
