@@ -11,6 +11,8 @@ mod pages;
 mod screen;
 #[cfg(feature = "server")]
 mod serve;
+#[cfg(feature = "otlp")]
+mod telemetry;
 mod transcribe;
 mod usage;
 
@@ -34,7 +36,10 @@ fn main() -> ExitCode {
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let command = completed(cli.command, line, definition, &matches);
     let screen = Screen::open(&cli.messages, command.as_ref().map_or(LogFormat::Text, log_format));
-    match command.and_then(|command| run(command, &screen)) {
+    let ended = command.and_then(|command| run(command, &screen));
+    #[cfg(feature = "otlp")]
+    telemetry::end();
+    match ended {
         Ok(code) => code,
         Err(error) if error.is::<ReaderGone>() => ExitCode::SUCCESS,
         Err(error) => {

@@ -7,6 +7,7 @@ use std::io::{self, IsTerminal, Write};
 use anyhow::{Context, Result};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::Layer;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
 use tracing_subscriber::fmt::{FmtContext, MakeWriter};
@@ -53,15 +54,20 @@ impl Screen {
         let is_coloured =
             io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         let layer = tracing_subscriber::fmt::layer().with_writer(screen.clone());
-        let subscriber = tracing_subscriber::registry().with(targets);
-        match format {
-            LogFormat::Text => {
-                subscriber.with(layer.with_ansi(is_coloured).event_format(Line)).init();
-            }
+        let layer = match format {
+            LogFormat::Text => layer.with_ansi(is_coloured).event_format(Line).with_filter(targets).boxed(),
             LogFormat::Json => {
-                subscriber.with(layer.json().flatten_event(true).with_span_list(false)).init();
+                layer.json().flatten_event(true).with_span_list(false).with_filter(targets).boxed()
             }
-        }
+        };
+        let subscriber = tracing_subscriber::registry().with(layer);
+        #[cfg(feature = "otlp")]
+        let subscriber = {
+            // Spans alone, whatever is shown.
+            let spans = Targets::new().with_target("boswell_server", LevelFilter::INFO);
+            subscriber.with(crate::telemetry::layer().with_filter(spans))
+        };
+        subscriber.init();
         screen
     }
 

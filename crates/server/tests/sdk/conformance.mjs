@@ -27,6 +27,11 @@ assert.equal(verbose.language, "english");
 assert.ok(verbose.segments.length > 0);
 assert.equal((await transcribe({ response_format: "diarized_json" })).segments[0].speaker, "A");
 
+const { logprobs } = await transcribe({ include: ["logprobs"] });
+assert.equal(Buffer.concat(logprobs.map((token) => Buffer.from(token.bytes))).toString(), text);
+const secret = await client.realtime.clientSecrets.create({ session: { type: "transcription" } });
+assert.match(secret.value, /^ek_/);
+
 let deltas = "";
 let done;
 for await (const event of await transcribe({ stream: true })) {

@@ -46,7 +46,7 @@ assert answer.words and answer.segments, answer
 
 # Everything that can be said.
 answer = transcribe(
-    language="en", prompt="digits", temperature=0.0, include=["logprobs"],
+    language="en", prompt="digits", temperature=0.0,
     chunking_strategy={"type": "server_vad", "threshold": 0.5}, keywords=["three", "one"],
 )
 assert answer.text == text, answer
@@ -55,7 +55,17 @@ named = io.BytesIO(open(recording, "rb").read())
 named.name = "speech.webm"  # the content counts, not the name
 assert audio.transcriptions.create(file=named, model="gpt-4o-transcribe").text == text
 
+# How sure the model was of each token.
+answer = transcribe(include=["logprobs"])
+assert b"".join(bytes(token.bytes) for token in answer.logprobs).decode() == text, answer
+assert all(token.logprob <= 0 and token.token for token in answer.logprobs), answer
+assert transcribe().logprobs is None
+answer = transcribe(extra_body={"languages": ["en", "de"]})
+assert answer.text == text and answer.languages[0]["code"] == "en", answer
+
 # A stream.
+events = list(transcribe(stream=True, include=["logprobs"]))
+assert len(events[-1].logprobs) == sum(len(event.logprobs) for event in events[:-1]), events
 events = list(transcribe(stream=True))
 assert events[-1].type == "transcript.text.done" and events[-1].text == text, events
 deltas = [event.delta for event in events if event.type == "transcript.text.delta"]
@@ -78,6 +88,11 @@ models = client.models.list().data
 assert "whisper-1" in [model.id for model in models], models
 assert client.models.retrieve(models[0].id).object == "model"
 refused(openai.NotFoundError, lambda: client.models.retrieve("nothing"))
+
+# A key for a browser.
+session = {"type": "transcription", "audio": {"input": {"transcription": {"model": "whisper-1"}}}}
+secret = client.realtime.client_secrets.create(session=session, expires_after={"anchor": "created_at", "seconds": 60})
+assert secret.value.startswith("ek_") and secret.session.type == "transcription", secret
 
 raw = audio.transcriptions.with_raw_response.create(file=open(recording, "rb"), model="whisper-1")
 assert raw.request_id and int(raw.headers["openai-processing-ms"]) >= 0, raw.headers
