@@ -42,6 +42,7 @@ pub(crate) fn router(state: Arc<State>) -> Router {
         .route("/v1/realtime/client_secrets", post(client_secret))
         .route("/v1/realtime/transcription_sessions", post(transcription_session))
         .route("/api/ps", get(status::loaded_models))
+        .route("/api/ps/{*id}", post(status::load_model).delete(status::unload_model))
         .route("/status", get(status::status))
         .route_layer(from_fn_with_state(state.clone(), check_client));
     // A browser cannot send its key as others do.

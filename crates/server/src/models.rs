@@ -137,7 +137,15 @@ impl Models {
 
     /// Whether all that is needed for `name` is at hand.
     pub(crate) fn is_loaded(&self, name: &str) -> bool {
-        self.shelf.loaded(name).is_some()
+        self.own_name(name).is_ok_and(|own| self.shelf.loaded(&own).is_some())
+    }
+
+    /// Unloads the model that a client calls `name`. Returns whether it was loaded and nobody used it.
+    ///
+    /// # Errors
+    /// Status 404 if there is no such model.
+    pub(crate) fn unload(&self, name: &str) -> Result<bool, ApiError> {
+        Ok(self.shelf.unload(&self.own_name(name)?))
     }
 
     /// The engine of the model that a client calls `name`; it is loaded if it is not.

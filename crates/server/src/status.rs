@@ -4,11 +4,13 @@ use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
 use axum::Json;
-use axum::extract::State as Shared;
+use axum::extract::{Path, State as Shared};
+use axum::http::StatusCode;
 use boswell_model::{InstructionSet, language_name};
 use serde_json::{Value, json};
 
 use crate::engine::Engine;
+use crate::error::ApiError;
 use crate::metrics::resident_bytes;
 use crate::state::State;
 
@@ -41,6 +43,31 @@ pub(crate) async fn loaded_models(Shared(state): Shared<Arc<State>>) -> Json<Val
     let bytes: u64 = loaded.iter().map(|engine| engine.n_bytes).sum();
     let memory = json!({"bytes": bytes, "limit": state.models.max_bytes()});
     Json(json!({"models": models.collect::<Vec<_>>(), "memory": memory}))
+}
+
+/// Loads a model before anybody needs it.
+pub(crate) async fn load_model(
+    Shared(state): Shared<Arc<State>>,
+    Path(id): Path<String>,
+) -> Result<StatusCode, ApiError> {
+    if state.models.is_loaded(&id) {
+        return Err(ApiError::conflict(format!("The model '{id}' is loaded.")));
+    }
+    state.models.engine(&id).await.map(|_| StatusCode::CREATED)
+}
+
+/// Unloads a model that nobody uses just now; it is loaded again when somebody asks for it.
+pub(crate) async fn unload_model(
+    Shared(state): Shared<Arc<State>>,
+    Path(id): Path<String>,
+) -> Result<StatusCode, ApiError> {
+    match state.models.unload(&id)? {
+        true => Ok(StatusCode::NO_CONTENT),
+        false if state.models.is_loaded(&id) => {
+            Err(ApiError::conflict(format!("The model '{id}' is in use.")))
+        }
+        false => Err(ApiError::conflict(format!("The model '{id}' is not loaded."))),
+    }
 }
 
 fn model_status(state: &State, engine: &Engine) -> Value {

@@ -366,6 +366,32 @@ async fn a_model_that_nobody_uses_is_unloaded_and_comes_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn models_are_loaded_and_unloaded_by_hand() {
+    let server = TestServer::new(Settings::default());
+    let ask = |method: &str, id: &str| {
+        let request = Request::builder().method(method).uri(format!("/api/ps/{id}"));
+        server.send(request.body(Body::empty()).unwrap())
+    };
+    for (method, id, status) in [
+        ("DELETE", "second", 409),
+        ("POST", "second", 201),
+        ("POST", "second", 409),
+        ("DELETE", "second", 204),
+        ("POST", "whisper-1", 201),
+        ("POST", "unknown", 404),
+        ("DELETE", "unknown", 404),
+    ] {
+        let answer = ask(method, id).await;
+        assert_eq!(answer.status, status, "{method} {id}: {}", answer.text);
+    }
+    let used = server.state.models.engine("digits.en").await.unwrap();
+    assert_eq!(ask("DELETE", "digits.en").await.status, 409);
+    drop(used);
+    assert_eq!(ask("DELETE", "digits.en").await.status, 204);
+    assert!(!server.state.models.is_loaded("whisper-1"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn models_make_room_for_each_other() {
     let (checkpoint, options) = digits().unwrap();
     let bytes = options.weight_bytes(&checkpoint);

@@ -106,6 +106,14 @@ impl Shelf {
         Ok(engine)
     }
 
+    /// Unloads a model, if it is loaded and nobody uses it. Returns whether it was.
+    ///
+    /// # Panics
+    /// If there is no place for the model.
+    pub(super) fn unload(&self, name: &str) -> bool {
+        self.slots[name].take_if(|_| true).is_some()
+    }
+
     /// Unloads models that nobody has used for so long.
     pub(super) fn unload_idle(&self, ttl: Duration) {
         for slot in self.slots.values() {
