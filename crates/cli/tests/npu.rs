@@ -174,6 +174,15 @@ fn a_launch_that_fails_says_what_the_emulator_found() {
     assert_eq!(wrong.status.code(), Some(2));
     let stderr = String::from_utf8(wrong.stderr).unwrap();
     assert!(stderr.contains("the number of bytes is missing"), "{stderr}");
+    for bytes in ["0", "99999999999", "-1"] {
+        let wrong = boswell(&[&fixed[..], &["--bo", &format!("out:file:{bytes}")]].concat());
+        assert_eq!(wrong.status.code(), Some(2));
+        let stderr = String::from_utf8(wrong.stderr).unwrap();
+        assert!(stderr.contains("no number of bytes from 1 to 1073741824"), "{stderr}");
+    }
+    let eight = ["--bo", "out:file:4"].repeat(8);
+    let stderr = stderr_of_failure(&boswell(&[&fixed[..], &eight].concat()));
+    assert!(stderr.contains("buffers is 8, expected at most 7"), "{stderr}");
 }
 
 #[test]

@@ -145,7 +145,7 @@ impl Array {
                 Command::MaskWrite { address, mask, value } => self.mask_write(address, mask, value)?,
                 Command::DmaWrite { address, data } => self.block_write(address, data)?,
                 Command::MaskPoll { address, .. } => {
-                    refuse!("the image waits for {address:#x}; waits in images are not modelled")
+                    refuse!("the image waits for {address:#x}; loaders take no waits")
                 }
                 Command::Nop { .. } | Command::End => {}
             }

@@ -36,8 +36,8 @@ pub(crate) enum Outcome {
     Malformed(String),
     /// The image or the stream cannot be carried out.
     Failed(String),
-    /// Nothing moves any more.
-    Stuck(String),
+    /// Nothing moves any more: the operation of the stream, and a report.
+    Stuck(usize, String),
     Cancelled,
 }
 
@@ -138,9 +138,8 @@ impl Firmware {
                         "it takes too long"
                     };
                     let state = self.array.report();
-                    return Ok(Outcome::Stuck(format!(
-                        "stream operation {idx}, `{operation}`: {how}\n{state}"
-                    )));
+                    let report = format!("stream operation {idx}, `{operation}`: {how}\n{state}");
+                    return Ok(Outcome::Stuck(idx, report));
                 }
             }
         }
@@ -225,8 +224,16 @@ impl Launch {
         let header = word(0);
         let (count, opcode, kind) = ((header >> 12 & 0x7FF) as usize, header >> 23 & 0x1F, header >> 28);
         if (opcode, kind) != (0, 3) {
+            let name = match opcode {
+                18 => " (START_DPU)",
+                19 => " (CMD_CHAIN)",
+                20 => " (START_NPU)",
+                21 => " (START_NPU_PREEMPT)",
+                22 => " (START_NPU_PREEMPT_ELF)",
+                _ => "",
+            };
             return Err(format!(
-                "the packet has opcode {opcode} and type {kind}; START_CU, 0 and 3, is known"
+                "the packet has opcode {opcode}{name} and type {kind}; START_CU, 0 and 3, is modelled"
             ));
         }
         // The mask of compute units counts, and five words are the least that a kernel has.

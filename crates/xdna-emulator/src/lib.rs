@@ -8,6 +8,17 @@
 //! ([`Emulator::take_reports`]). A command runs by itself, sees of the host's memory what the process has flushed, and
 //! shows what the process invalidates. Time is counted in bundles issued; stalls, bank conflicts and transfer times are
 //! not modelled.
+//!
+//! These are errors, since public sources do not say enough of them, or no program for npu1 needs them:
+//!
+//! | where | what |
+//! |---|---|
+//! | cores | `vmac.f` (order of sums, rounding), conversions to bf16 of denormals and NaNs or rounded otherwise than to even; control and status registers but `crRnd`; `s`, `q`, `dp` and `core_id`; streams and cascade |
+//! | streams | data that is packet-switched, or arrives at a core, a FIFO, or for control packets |
+//! | DMA | packets, padding, compression, suppressed ends; anything of a channel's control but reset and its tokens' receiver |
+//! | images | waits, which loaders do not take |
+//! | instruction streams | those of 2023; PREEMPT and LOADPDI, and whatever [`xdna::stream`] does not read |
+//! | packets | all but START_CU of a kernel with opcode 3: chains too |
 
 mod array;
 pub mod core;

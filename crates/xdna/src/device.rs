@@ -92,3 +92,6 @@ impl Client {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -71,7 +71,7 @@ pub enum Error {
         found: String,
     },
     /// The driver refuses a request.
-    #[error("the NPU's driver refuses {what}")]
+    #[error("the NPU's driver refuses {what}{}", advice(*source))]
     Driver {
         /// The request.
         what: &'static str,
@@ -199,4 +199,25 @@ impl Error {
 /// [`Error::Short`], about `thing`, if there are fewer.
 pub(crate) fn need<'a>(thing: &str, bytes: &'a [u8], start: usize, len: usize) -> Result<&'a [u8], Error> {
     crate::words::part(bytes, start, len).ok_or_else(|| Error::short(thing, start, len, bytes.len()))
+}
+
+/// What can be done about an answer of the driver, behind it.
+fn advice(errno: Errno) -> &'static str {
+    match errno {
+        Errno::EOPNOTSUPP | Errno::ENOTTY => "; it may be too old: update the kernel",
+        _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_of_the_driver_says_what_it_means() {
+        let text = |errno| Error::driver("asking the clocks", errno).to_string();
+        assert_eq!(text(Errno::ENODEV), "the NPU is gone: asking the clocks found no device");
+        assert_eq!(text(Errno::EINVAL), "the NPU's driver refuses asking the clocks");
+        assert!(text(Errno::EOPNOTSUPP).ends_with("; it may be too old: update the kernel"));
+    }
 }

@@ -139,8 +139,17 @@ impl Layout {
     /// # Errors
     /// [`Error::Launch`] if the buffers do not fit a payload.
     pub fn mlir_aie(n_buffers: usize) -> Result<Self, Error> {
-        let buffers = (0..n_buffers).map(|idx| 0x14 + 8 * idx).collect();
-        Self { opcode: 0, instructions: 8, n_words: 0x10, buffers }.checked()
+        const FIRST: usize = 0x14;
+        const MOST: usize = (MAX_PAYLOAD_WORDS * 4 - FIRST) / 8;
+        if n_buffers > MOST {
+            return Err(Error::Launch {
+                thing: "the number of the kernel's buffers",
+                found: n_buffers.to_string(),
+                expected: format!("at most {MOST}, as a packet has room for"),
+            });
+        }
+        let buffers = (0..n_buffers).map(|idx| FIRST + 8 * idx).collect();
+        Ok(Self { opcode: 0, instructions: 8, n_words: 0x10, buffers })
     }
 
     /// What an xclbin says of a kernel: an opcode, an instruction buffer, its length, and buffers, in this order.
@@ -262,7 +271,12 @@ mod tests {
         assert_eq!(words[..10], [0x3001_0001, 2, 3, 0, 0x400_8000, 0, 75, 0x1000, 0, 0x2000]);
         assert!(words[11..].iter().all(|word| *word == 0));
         assert!(layout.payload(0, 0, &[0; 6]).is_err());
-        assert!(Layout::mlir_aie(8).is_err(), "more than 19 words");
+        assert!(Layout::mlir_aie(7).is_ok());
+        let error = Layout::mlir_aie(8).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "the number of the kernel's buffers is 8, expected at most 7, as a packet has room for"
+        );
     }
 
     #[test]

@@ -123,6 +123,9 @@ pub(crate) struct RunArgs {
     pub(crate) json: bool,
 }
 
+/// Bytes of the largest buffer.
+const MAX_BYTES: usize = 1 << 30;
+
 /// A buffer of a launch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum BufferArg {
@@ -145,9 +148,10 @@ impl FromStr for BufferArg {
             "in" => Ok(Self::In(rest.into())),
             "out" => {
                 let (file, bytes) = last("the number of bytes")?;
-                let bytes =
-                    bytes.parse().map_err(|_| format!("`{bytes}` is no number of bytes; {EXPECTED}"))?;
-                Ok(Self::Out(file.into(), bytes))
+                match bytes.parse() {
+                    Ok(count) if (1..=MAX_BYTES).contains(&count) => Ok(Self::Out(file.into(), count)),
+                    _ => Err(format!("`{bytes}` is no number of bytes from 1 to {MAX_BYTES}; {EXPECTED}")),
+                }
             }
             "inout" => {
                 let (file, output) = last("the second file")?;

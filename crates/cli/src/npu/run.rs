@@ -51,8 +51,10 @@ pub(crate) fn run(args: &RunArgs, screen: &Screen) -> Result<()> {
         None => device::open_first(Path::new("/"))?,
     };
     let times = launch(args, &kernel, &stream, &device).map_err(|error| {
-        let reports = emulator.as_ref().map(Emulator::take_reports).unwrap_or_default();
-        reports.into_iter().fold(error, anyhow::Error::context)
+        match emulator.as_ref().map(Emulator::take_reports).unwrap_or_default().join("\n") {
+            report if report.is_empty() => error,
+            report => anyhow::Error::msg(report.trim_end().to_owned()).context(format!("{error:#}")),
+        }
     })?;
     let cores = emulator.as_ref().map(Emulator::cores);
     screen.result(summary(&times, cores.as_deref(), args.json).as_bytes())

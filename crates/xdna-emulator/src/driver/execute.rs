@@ -56,6 +56,19 @@ pub(super) struct Job {
     pub(super) point: u64,
 }
 
+/// How a command ended.
+struct End {
+    state: CommandState,
+    /// The operation of its stream that hung, for the health record.
+    operation: u32,
+}
+
+impl From<CommandState> for End {
+    fn from(state: CommandState) -> Self {
+        Self { state, operation: 0 }
+    }
+}
+
 /// Carries out commands until the node is closed.
 pub(super) fn work(shared: &Arc<Shared>) {
     // The array of each context, as its last command left it.
@@ -88,37 +101,37 @@ pub(super) fn work(shared: &Arc<Shared>) {
             .or_insert_with(|| Firmware::new(columns, images, &shared.machine.options));
         let end = carry_out(shared, firmware, &job, &cancelled);
         *locked(&shared.machine.cores) = firmware.cores();
-        if !matches!(end, CommandState::Completed) {
+        if end.state != CommandState::Completed {
             // The driver makes the context anew.
             arrays.remove(&job.context);
         }
-        finish(shared, &job, end);
+        finish(shared, &job, &end);
     }
 }
 
 /// Carries out a command, with the fault that it has.
-fn carry_out(shared: &Shared, firmware: &mut Firmware, job: &Job, cancelled: &AtomicBool) -> CommandState {
+fn carry_out(shared: &Shared, firmware: &mut Firmware, job: &Job, cancelled: &AtomicBool) -> End {
     let fault = shared.machine.next_fault();
     match fault {
-        Some(FaultKind::Hang) => return hang(shared, cancelled),
-        Some(FaultKind::Abort) => return CommandState::Abort,
-        Some(FaultKind::GiveUp) => return CommandState::Timeout,
-        Some(FaultKind::Fail) => return CommandState::Error,
+        Some(FaultKind::Hang) => return hang(shared, cancelled).into(),
+        Some(FaultKind::Abort) => return CommandState::Abort.into(),
+        Some(FaultKind::GiveUp) => return CommandState::Timeout.into(),
+        Some(FaultKind::Fail) => return CommandState::Error.into(),
         Some(FaultKind::Gone) => {
             shared.is_gone.store(true, Ordering::Release);
-            return CommandState::Abort;
+            return CommandState::Abort.into();
         }
         Some(FaultKind::Slow(time)) => {
             let deadline = shared.machine.now() + time;
             if !sleep(shared, cancelled, deadline) {
-                return CommandState::Abort;
+                return CommandState::Abort.into();
             }
         }
         Some(FaultKind::WrongResult) | None => {}
     }
     let packet = locked(&job.command).clone();
     let is_wrong = fault == Some(FaultKind::WrongResult);
-    match firmware.run(&Start { packet: &packet, pinned: &job.pinned, cancelled, is_wrong }) {
+    let state = match firmware.run(&Start { packet: &packet, pinned: &job.pinned, cancelled, is_wrong }) {
         Outcome::Done => CommandState::Completed,
         Outcome::Malformed(report) => {
             shared.machine.report(report);
@@ -128,12 +141,13 @@ fn carry_out(shared: &Shared, firmware: &mut Firmware, job: &Job, cancelled: &At
             shared.machine.report(report);
             CommandState::Error
         }
-        Outcome::Stuck(report) => {
+        Outcome::Stuck(operation, report) => {
             shared.machine.report(report);
-            CommandState::Timeout
+            return End { state: CommandState::Timeout, operation: operation as u32 };
         }
         Outcome::Cancelled => CommandState::Abort,
-    }
+    };
+    state.into()
 }
 
 /// Hangs until the driver gives the command up, or its context is taken away.
@@ -158,22 +172,22 @@ fn sleep(shared: &Shared, cancelled: &AtomicBool, deadline: std::time::Duration)
 }
 
 /// Writes a command's state and signals its fence, in this order.
-fn finish(shared: &Shared, job: &Job, end: CommandState) {
+fn finish(shared: &Shared, job: &Job, end: &End) {
     let mut state = shared.state();
     {
         let mut command = locked(&job.command);
         let header = u32::from_le_bytes(command[..4].try_into().expect("a bo has a page"));
-        if matches!(end, CommandState::Error | CommandState::Timeout) {
+        if matches!(end.state, CommandState::Error | CommandState::Timeout) {
             let words = (header >> 12 & 0x7FF) as usize;
             let payload_end = command.len().min(4 + words * 4);
             command[4..payload_end].fill(POISON);
         }
-        if end == CommandState::Timeout {
+        if end.state == CommandState::Timeout {
             // Version, generation, operation, firmware's place, error, exception, its place, module.
-            let record = [1_u32, 0, 0, 0, 0, 0, 0, 0];
+            let record = [1_u32, 0, end.operation, 0, 0, 0, 0, 0];
             command[4..36].copy_from_slice(bytemuck::cast_slice(&record));
         }
-        command[..4].copy_from_slice(&(header & !0xF | end.code()).to_le_bytes());
+        command[..4].copy_from_slice(&(header & !0xF | end.state.code()).to_le_bytes());
     }
     if let Some(context) = state.contexts.get_mut(&job.context) {
         context.in_flight.remove(0);

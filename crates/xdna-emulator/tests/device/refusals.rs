@@ -133,7 +133,8 @@ fn a_deadlock_is_told_with_the_lock_table() {
     let transfer = Transfer::new(WORDS, WORDS);
     let stuck = |image: &Image, operations: &[Operation<'_>]| {
         let (error, report) = refusal(image, operations, 2);
-        assert!(matches!(error, Error::GivenUp { .. }), "{error}: {report}");
+        let Error::GivenUp { health: Some(health), .. } = &error else { panic!("{error}: {report}") };
+        assert_eq!(health.operation_idx, 7, "the one that waits");
         assert!(report.contains("nothing moves any more"), "{report}");
         report
     };
