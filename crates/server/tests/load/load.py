@@ -27,12 +27,13 @@ body += part("file", sound, f'; filename="{clip}"') + f"--{BOUNDARY}--\r\n".enco
 headers = {"content-type": f"multipart/form-data; boundary={BOUNDARY}"}
 lock = threading.Lock()
 statuses, latencies, failures, memory = {}, [], [], []
-audio_s = 0.0
+audio_s, n_steady = 0.0, 0
 end = time.monotonic() + seconds
+steady = end - 0.75 * seconds  # at first all clients begin at once
 
 
 def client():
-    global audio_s
+    global audio_s, n_steady
     connection = http.client.HTTPConnection(host, timeout=600)
     while time.monotonic() < end:
         started = time.monotonic()
@@ -50,6 +51,7 @@ def client():
             if answer.status == 200:
                 transcript = json.loads(content)
                 latencies.append(time.monotonic() - started)
+                n_steady += steady <= time.monotonic() <= end
                 audio_s += transcript["duration"]
                 if text and transcript["text"] != text:
                     failures.append(transcript["text"])
@@ -80,6 +82,7 @@ half = len(memory) // 2
 print(json.dumps({
     "clients": n_clients, "seconds": round(wall, 1), "statuses": statuses, "failures": failures[:3],
     "p50_s": at(0.5), "p95_s": at(0.95), "max_s": at(1), "requests_per_s": round(len(latencies) / wall, 2),
+    "steady_requests_per_s": round(n_steady / (end - steady), 2),
     "realtime": round(audio_s / wall, 1), "memory_mb": [round(x / 1e6, 1) for x in memory[:: max(1, len(memory) // 10)]],
     "memory_growth_second_half_mb": round((memory[-1] - memory[half]) / 1e6, 2) if memory else None,
 }))

@@ -65,7 +65,7 @@ def main():
     speed = (before + bench(path)) / 2
     at = lambda share: turns[int(share * (len(turns) - 1))]
     print(json.dumps({
-        **report, "bench_windows_per_s": round(speed, 2), "share_of_bench": round(report["requests_per_s"] / speed, 3),
+        **report, "bench_windows_per_s": round(speed, 2), "share_of_bench": round(report["steady_requests_per_s"] / speed, 3),
         "memory_before_mb": round(at_first), "memory_after_mb": round(at_last),
         "live": {"turns": len(turns), "p50_s": at(0.5), "p95_s": at(0.95), "max_s": turns[-1]},
     }))
