@@ -57,11 +57,11 @@ assert audio.transcriptions.create(file=named, model="gpt-4o-transcribe").text =
 
 # How sure the model was of each token.
 answer = transcribe(include=["logprobs"])
-assert b"".join(bytes(token.bytes) for token in answer.logprobs).decode() == text, answer
+assert b"".join(bytes(map(int, token.bytes)) for token in answer.logprobs).decode() == text, answer
 assert all(token.logprob <= 0 and token.token for token in answer.logprobs), answer
 assert transcribe().logprobs is None
 answer = transcribe(extra_body={"languages": ["en", "de"]})
-assert answer.text == text and answer.languages[0]["code"] == "en", answer
+assert answer.text == text and answer.languages[0].code == "en", answer
 
 # A stream.
 events = list(transcribe(stream=True, include=["logprobs"]))
