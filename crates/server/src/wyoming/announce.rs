@@ -81,7 +81,7 @@ mod tests {
 
     #[test]
     #[ignore = "needs a network with multicast"]
-    fn who_looks_for_it_finds_it() {
+    fn who_looks_for_it_by_multicast_finds_it() {
         let announced = Announcement::new("0.0.0.0:10399".parse().unwrap()).unwrap().unwrap();
         let browser = ServiceDaemon::new().unwrap();
         let found = browser.browse(SERVICE).unwrap();
