@@ -180,6 +180,8 @@ fn a_launch_that_fails_says_what_the_emulator_found() {
         let stderr = String::from_utf8(wrong.stderr).unwrap();
         assert!(stderr.contains("no number of bytes from 1 to 1073741824"), "{stderr}");
     }
+    let kernel = boswell(&[&fixed[..], &["--kernel", "COPY"]].concat());
+    assert_eq!(kernel.status.code(), Some(2));
     let eight = ["--bo", "out:file:4"].repeat(8);
     let stderr = stderr_of_failure(&boswell(&[&fixed[..], &eight].concat()));
     assert!(stderr.contains("buffers is 8, expected at most 7"), "{stderr}");

@@ -103,8 +103,17 @@ pub struct Health {
 impl fmt::Display for Health {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { operation_idx, context_pc, fatal_error, exception: (kind, pc) } = self;
-        write!(f, "stream operation {operation_idx}, firmware at {context_pc:#x}, error {fatal_error:#x}")?;
-        write!(f, ", exception {kind:#x} at {pc:#x}")
+        write!(f, "stream operation {operation_idx}")?;
+        if *context_pc != 0 {
+            write!(f, ", firmware at {context_pc:#x}")?;
+        }
+        if *fatal_error != 0 {
+            write!(f, ", error {fatal_error:#x}")?;
+        }
+        if *kind != 0 {
+            write!(f, ", exception {kind:#x} at {pc:#x}")?;
+        }
+        Ok(())
     }
 }
 
@@ -289,6 +298,20 @@ mod tests {
         let mut far = OURS;
         far[4].1 = 72;
         assert!(Layout::of(&kernel(&far)).unwrap_err().to_string().contains("80 bytes long"));
+    }
+
+    #[test]
+    fn a_hang_is_told_as_far_as_the_driver_knows_it() {
+        let mut packet = vec![0; 36];
+        assert_eq!(Health::of(&packet), None);
+        packet[4] = 1;
+        packet[12] = 7;
+        assert_eq!(Health::of(&packet).unwrap().to_string(), "stream operation 7");
+        for (idx, byte) in [(16, 0x10), (20, 2), (24, 3), (28, 4)] {
+            packet[idx] = byte;
+        }
+        let text = Health::of(&packet).unwrap().to_string();
+        assert_eq!(text, "stream operation 7, firmware at 0x10, error 0x2, exception 0x3 at 0x4");
     }
 
     #[test]

@@ -13,6 +13,7 @@ use xdna::context::{Context, ContextOptions, Launch, Unit};
 use xdna::device::{self, Device};
 use xdna::memory::{Buffer, Heap, Program};
 use xdna::packet::Layout;
+use xdna::pdi::Pdi;
 use xdna::stream::Stream;
 use xdna::xclbin::partition::Partition;
 use xdna::xclbin::{Kind, Xclbin, metadata};
@@ -38,7 +39,8 @@ struct Kernel {
 /// # Errors
 /// If a file cannot be read or is wrong, the device cannot be used, or the launch fails.
 pub(crate) fn run(args: &RunArgs, screen: &Screen) -> Result<()> {
-    let kernel = kernel(args).with_context(|| format!("`{}`", args.program.display()))?;
+    let program = super::read(&args.program)?;
+    let kernel = kernel(args, &program).with_context(|| format!("`{}`", args.program.display()))?;
     let stream = super::read(&args.instructions)?;
     Stream::parse(&stream).with_context(|| format!("`{}`", args.instructions.display()))?;
     if args.guard && args.device == NpuDevice::Npu {
@@ -60,19 +62,21 @@ pub(crate) fn run(args: &RunArgs, screen: &Screen) -> Result<()> {
     screen.result(summary(&times, cores.as_deref(), args.json).as_bytes())
 }
 
-fn kernel(args: &RunArgs) -> Result<Kernel> {
-    let bytes = super::read(&args.program)?;
+fn kernel(args: &RunArgs, bytes: &[u8]) -> Result<Kernel> {
     if !bytes.starts_with(b"xclbin2\0") {
-        xdna::pdi::Pdi::parse(&bytes).context("neither an xclbin nor a PDI")?;
+        Pdi::parse(bytes).context("neither an xclbin nor a PDI")?;
+        if args.kernel.is_some() {
+            usage!("--kernel is for an xclbin: a PDI has no kernels with names");
+        }
         let layout = Layout::mlir_aie(args.buffers.len())?;
         return Ok(Kernel {
-            pdi: bytes,
+            pdi: bytes.to_vec(),
             functional: 0,
             layout,
             options: ContextOptions::columns(args.columns),
         });
     }
-    let xclbin = Xclbin::parse(&bytes)?;
+    let xclbin = Xclbin::parse(bytes)?;
     let kernels = metadata::parse(xclbin.required(Kind::EMBEDDED_METADATA)?)?;
     let named = |kernel: &&metadata::Kernel| args.kernel.as_ref().is_none_or(|name| *name == kernel.name);
     let Some(kernel) = kernels.iter().find(named) else {

@@ -6,7 +6,8 @@ use xdna::array::{Descriptor, Direction, TileKind};
 
 use super::{Refusal, Tile, refuse};
 
-/// Tasks that wait in a channel beside the one in use.
+/// Tasks of a channel that are not done. Whether the one in use still has its place in the queue is not known; here it
+/// has, so that what runs here does not overrun the hardware's.
 const QUEUE: usize = 4;
 /// Words that a sink's stream holds.
 pub(super) const STREAM_WORDS: usize = 64;
@@ -128,7 +129,7 @@ impl Tile {
         }
         let task = Task { descriptor, repeats_left: (value >> 16) as u8, token: value >> 31 != 0 };
         if self.channels[idx].is_busy() {
-            if self.channels[idx].queue.len() >= QUEUE {
+            if self.channels[idx].queue.len() + 1 >= QUEUE {
                 refuse!(
                     "{name}: the task queue of {direction} channel {channel} is full ({QUEUE} tasks); \
                      the hardware would drop the task for buffer descriptor {descriptor}"

@@ -80,6 +80,9 @@ impl Array {
         channel: u8,
         places: &[Place],
     ) -> Result<bool, Refusal> {
+        if places.is_empty() {
+            refuse!("a sync names no tiles")
+        }
         let mut sources = Vec::with_capacity(places.len());
         for place in places {
             let Some(tile) = self.index(*place) else {

@@ -106,7 +106,6 @@ fn expected(input: &[u32]) -> Vec<u32> {
 }
 
 /// The program, for changes.
-#[derive(Clone)]
 struct Numbers {
     image: Vec<(u32, Vec<u32>)>,
     masked: [u32; 3],

@@ -69,6 +69,21 @@ fn an_operation_that_npu1_is_not_known_to_take_is_named() {
 }
 
 #[test]
+fn a_sync_of_what_is_not_there_is_named() {
+    let transfer = Transfer::new(WORDS, WORDS);
+    for (tile, columns, channel, expected) in [
+        (SHIM, 0, 0, "names no tiles"),
+        (SHIM, 2, 0, "tile (1,0), which the context does not have"),
+        (SHIM, 1, 2, "S2MM channel 2 of the shim (0,0)"),
+        (MEM, 1, 6, "S2MM channel 6 of the memory tile (0,1)"),
+    ] {
+        let mut operations = transfer.operations();
+        operations[7] = Operation::Sync { direction: Direction::S2mm, tile, columns, rows: 1, channel };
+        assert_refused(&good(), &operations, &["stream operation 7", expected]);
+    }
+}
+
+#[test]
 fn a_stream_of_2023_is_named() {
     let emulator = Emulator::new(Options::default());
     let device = open(&emulator);
@@ -82,13 +97,13 @@ fn a_stream_of_2023_is_named() {
 }
 
 #[test]
-fn a_fifth_waiting_task_is_an_overrun() {
+fn a_fifth_task_that_is_not_done_is_an_overrun() {
     let transfer = Transfer::new(WORDS, WORDS);
     let start = Operation::Write { tile: Tile::default(), address: 0x1_D214, value: task(1, 0, false) };
     let mut operations = transfer.operations()[..2].to_vec();
-    operations.extend([start; 5]);
+    operations.extend([start; 4]);
     let (error, _) = refusal(&good(), &[&operations[..], &transfer.operations()[7..]].concat(), 2);
-    assert!(matches!(error, Error::GivenUp { .. }), "one in use and four that wait fit: {error}");
+    assert!(matches!(error, Error::GivenUp { .. }), "four fit: {error}");
     operations.push(start);
     assert_refused(&good(), &operations, &["task queue of MM2S channel 0 is full (4 tasks)"]);
 }
