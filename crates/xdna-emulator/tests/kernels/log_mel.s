@@ -75,6 +75,8 @@ last_fold:
     or r12, r12, r7
     mova r7, #0
     st r7, [p1, #4]
+    lshl r24, r22, r17                  // place of the first bin in powers and exponents
+    jz r12, #silent
     clz r12, r12
     movx r0, #24
     sub r12, r0, r12                    // bits to cut off: products below 2^15 times this, 200 of them in 31 bits
@@ -89,7 +91,6 @@ last_fold:
 
     movxm p1, #FACTORS
     mova r23, #0                        // bin of this part
-    lshl r24, r22, r17                  // its place in powers and exponents
 each_bin:
     movxm p2, #folded
     mov r10, r28
@@ -140,7 +141,18 @@ last_product:
     add r23, r23, #1
     lt r0, r23, r21
     jnz r0, #each_bin
+    j #spectrum_done
+silent:                                 // no number below is anything but 0
+    mov r23, r21
+each_nothing:
+    mov dj0, r24
+    st.s16 r7, [p5, dj0]
+    st.s16 r7, [p6, dj0]
+    add r24, r24, #2
+    add r23, r23, #-1
+    jnz r23, #each_nothing
 
+spectrum_done:
     lda r0, [p7, #12]
     jz r0, #frame_done
     movxm p1, #filters
