@@ -73,23 +73,38 @@ pub struct Scratch {
     len: Vec<usize>,   // [n_tokens]: the positions that a token sees, itself included
 }
 
-/// What [`Decoder::start`] works in, used again for every window.
+/// Caches of rows that are of no more use, to be filled again: as many as there are at once, mostly. Memory that comes
+/// and goes with every window would lie in pieces after some hours.
 #[derive(Default)]
-pub(crate) struct StartScratch {
-    key_value: Vec<f32>, // [n_ctx, 2 * n_state]
-    /// Caches of windows that are done, to be filled again.
-    spare: Vec<Vec<KeyValues>>,
+pub(crate) struct Spare {
+    of_tokens: Vec<Vec<KeyValues>>,  // [n, n_text_layer]
+    of_windows: Vec<Vec<KeyValues>>, // [n, n_text_layer]
 }
 
-impl StartScratch {
-    /// Windows whose memory is kept: as many as are decoded together, mostly.
-    const MAX_SPARE: usize = 16;
+impl Spare {
+    /// Windows that are kept.
+    const MAX_WINDOWS: usize = 16;
+    /// Sequences that are kept: five for each window.
+    const MAX_ROWS: usize = 5 * Self::MAX_WINDOWS;
 
-    /// Takes the memory of a row that is of no more use, if no other row shares its window.
+    /// Takes the memory of a row, that over its window if no other row shares it.
     pub(crate) fn reclaim(&mut self, row: Row) {
-        if self.spare.len() < Self::MAX_SPARE {
-            self.spare.extend(Arc::try_unwrap(row.cross_kv));
+        if self.of_tokens.len() < Self::MAX_ROWS {
+            self.of_tokens.push(row.self_kv);
         }
+        if self.of_windows.len() < Self::MAX_WINDOWS {
+            self.of_windows.extend(Arc::try_unwrap(row.cross_kv));
+        }
+    }
+
+    /// A row that is as another, and goes on from it.
+    pub(crate) fn fork(&mut self, row: &Row) -> Row {
+        let Some(mut self_kv) = self.of_tokens.pop() else { return row.clone() };
+        self_kv.iter_mut().zip(&row.self_kv).for_each(|(kv, other)| {
+            kv.truncate(0);
+            kv.follow(other, 0);
+        });
+        Row { self_kv, cross_kv: row.cross_kv.clone() }
     }
 }
 
@@ -146,18 +161,33 @@ impl Decoder {
         })
     }
 
+    /// Memory for a row: the caches of its tokens, empty, and those of its window, to be filled.
+    pub(crate) fn caches(&self, spare: &mut Spare) -> (Vec<KeyValues>, Vec<KeyValues>) {
+        let Dims { n_text_state: n_state, n_text_head: n_head, n_text_ctx, n_audio_ctx, .. } = self.dims;
+        let made = |n_positions: usize, precision: CachePrecision| {
+            let empty = || KeyValues::new(n_head, n_state / n_head, n_positions, precision);
+            self.blocks.iter().map(|_| empty()).collect()
+        };
+        let mut self_kv: Vec<KeyValues> =
+            spare.of_tokens.pop().unwrap_or_else(|| made(n_text_ctx, self.self_precision()));
+        self_kv.iter_mut().for_each(|kv| kv.truncate(0));
+        (self_kv, spare.of_windows.pop().unwrap_or_else(|| made(n_audio_ctx, self.cross_precision())))
+    }
+
     /// A row without tokens over a window: computes the window's keys and values for cross-attention.
     ///
     /// - `features`: `[n_ctx, n_state]`
-    pub(crate) fn start(&self, threads: &Threads, features: &[f32], scratch: &mut StartScratch) -> Row {
-        let Dims { n_text_state: n_state, n_text_head: n_head, n_text_ctx, .. } = self.dims;
-        let n_ctx = features.len() / n_state;
-        let StartScratch { key_value, spare } = scratch;
-        key_value.resize(n_ctx * 2 * n_state, 0.0);
-        let mut cross_kv = spare.pop().unwrap_or_else(|| {
-            let empty = || KeyValues::new(n_head, n_state / n_head, n_ctx, self.cross_precision());
-            self.blocks.iter().map(|_| empty()).collect()
-        });
+    /// - `caches`: those of [`caches`](Self::caches)
+    /// - `key_value`: scratch space
+    pub(crate) fn start(
+        &self,
+        threads: &Threads,
+        features: &[f32],
+        (self_kv, mut cross_kv): (Vec<KeyValues>, Vec<KeyValues>),
+        key_value: &mut Vec<f32>, // [n_ctx, 2 * n_state]
+    ) -> Row {
+        let n_state = self.dims.n_text_state;
+        key_value.resize(features.len() * 2, 0.0);
         for (block, cross_kv) in self.blocks.iter().zip(&mut cross_kv) {
             linear(
                 threads,
@@ -168,8 +198,7 @@ impl Decoder {
             );
             cross_kv.fill(threads, key_value);
         }
-        let empty = || KeyValues::new(n_head, n_state / n_head, n_text_ctx, self.self_precision());
-        Row { self_kv: self.blocks.iter().map(|_| empty()).collect(), cross_kv: Arc::new(cross_kv) }
+        Row { self_kv, cross_kv: Arc::new(cross_kv) }
     }
 
     fn self_precision(&self) -> CachePrecision {

@@ -1,11 +1,11 @@
 //! The network as a whole: mel in, logits out.
 
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use boswell_kernels::{Precision, Threads};
+use boswell_kernels::{KeyValues, Precision, Threads};
 
-use crate::decoder::{Decoder, StartScratch};
+use crate::decoder::{Decoder, Spare};
 use crate::encoder::Encoder;
 use crate::{AudioFeatures, Checkpoint, Dims, Error, Generation, Row, Scratch, Step, Tokenizer, Watch};
 
@@ -48,12 +48,14 @@ pub struct Model {
     decoder: Decoder,
     /// Of the window that was encoded last; windows that are encoded meanwhile have memory of their own.
     kept: Mutex<Option<WindowScratch>>,
+    /// Of rows that are done.
+    spare: Mutex<Spare>,
 }
 
 /// The memory that [`Model::window`] works in.
 struct WindowScratch {
     encoder: crate::encoder::Scratch,
-    start: StartScratch,
+    key_value: Vec<f32>,
 }
 
 impl Model {
@@ -86,6 +88,7 @@ impl Model {
             decoder: Decoder::load(checkpoint, &threads, precision)?,
             threads,
             kept: Mutex::default(),
+            spare: Mutex::default(),
         };
         tracing::debug!(dims = ?model.dims, threads = model.threads.count(), ?precision, elapsed = ?started.elapsed(), "model loaded");
         Ok(model)
@@ -122,7 +125,7 @@ impl Model {
     /// If the features are of another width than this model's.
     pub fn start(&self, features: &AudioFeatures) -> Row {
         assert_eq!(features.n_state, self.dims.n_text_state, "the features are another model's");
-        self.decoder.start(&self.threads, &features.rows, &mut StartScratch::default())
+        self.decoder.start(&self.threads, &features.rows, self.caches(), &mut Vec::new())
     }
 
     /// [`encode`](Self::encode) and [`start`](Self::start) in one, in memory that is kept from window to window:
@@ -132,21 +135,22 @@ impl Model {
     /// If `mel` has another length.
     pub fn window(&self, mel: &[f32]) -> Row {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let mut scratch = kept.unwrap_or_else(|| WindowScratch {
-            encoder: self.encoder.scratch(),
-            start: StartScratch::default(),
-        });
+        let mut scratch =
+            kept.unwrap_or_else(|| WindowScratch { encoder: self.encoder.scratch(), key_value: Vec::new() });
         let features = self.encoder.run(&self.threads, mel, &mut scratch.encoder, |_, _| {});
-        let row = self.decoder.start(&self.threads, features, &mut scratch.start);
+        let row = self.decoder.start(&self.threads, features, self.caches(), &mut scratch.key_value);
         *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(scratch);
         row
     }
 
-    /// Takes the memory of a row that is of no more use, for the next window.
+    /// Takes the memory of a row that is of no more use, for the next.
     pub fn reclaim(&self, row: Row) {
-        if let Some(scratch) = self.kept.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
-            scratch.start.reclaim(row);
-        }
+        self.spare().reclaim(row);
+    }
+
+    /// A row that is as another and shares its window, as its clone, in memory that was reclaimed if there is some.
+    pub fn fork(&self, row: &Row) -> Row {
+        self.spare().fork(row)
     }
 
     /// Feeds every row its tokens, together: each weight is read once for all of them.
@@ -165,6 +169,15 @@ impl Model {
     /// exist.
     pub fn decode_watched(&self, steps: &mut [Step<'_>], watch: Watch<'_>, scratch: &mut Scratch) {
         self.decoder.run(&self.threads, steps, Some(watch), scratch);
+    }
+
+    /// Memory for a row.
+    fn caches(&self) -> (Vec<KeyValues>, Vec<KeyValues>) {
+        self.decoder.caches(&mut self.spare())
+    }
+
+    fn spare(&self) -> MutexGuard<'_, Spare> {
+        self.spare.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -1,8 +1,8 @@
 //! Word times, from where the decoder looks in the audio while it writes.
 //!
-//! The decoder is fed a window's text once more, without timestamps or with them, as the model wants it; some heads of its cross-attention follow the audio. Their scores are
-//! normalised and smoothed into a [`Matrix`], and the best way through it that never goes back, [`warp`], says when
-//! each token is spoken. [`words`] makes timed words of that.
+//! The decoder is fed a window's text once more, without timestamps or with them, as the model wants it; some heads of
+//! its cross-attention follow the audio. Their scores are normalised and smoothed into a [`Matrix`], and the best way
+//! through it that never goes back, [`warp`], says when each token is spoken. [`words`] makes timed words of that.
 
 mod matrix;
 mod warp;
@@ -29,6 +29,8 @@ pub(crate) struct Aligner<'a> {
     /// Start of transcript, language, task, and no timestamps if so.
     start: Vec<u32>,
     scratch: Scratch,
+    scores: Vec<f32>, // [n_tokens, n_heads, n_ctx]
+    logits: Vec<f32>, // [CHUNK, n_vocab]
 }
 
 impl<'a> Aligner<'a> {
@@ -46,7 +48,8 @@ impl<'a> Aligner<'a> {
         if !model.generation().align_with_timestamps {
             start.push(tokenizer.special().no_timestamps);
         }
-        Ok(Self { model, options, language: language.to_owned(), start, scratch: Scratch::default() })
+        let (scratch, scores, logits) = Default::default();
+        Ok(Self { model, options, language: language.to_owned(), start, scratch, scores, logits })
     }
 
     /// Gives the segments of a window their words, and fits the times of both to each other.
@@ -108,14 +111,15 @@ impl<'a> Aligner<'a> {
         let heads = self.model.generation().alignment_heads.as_slice();
         let n_ctx = (n_frames / 2).clamp(1, dims.n_audio_ctx);
         let tokens = [&self.start, said, &[eot as u32]].concat();
-        let mut scores = vec![0.0; tokens.len() * heads.len() * n_ctx]; // [n_tokens, n_heads, n_ctx]
-        let mut logits = vec![0.0; CHUNK.min(tokens.len()) * dims.n_vocab];
+        let Self { scores, logits, scratch, .. } = self;
+        scores.resize(tokens.len() * heads.len() * n_ctx, 0.0);
+        logits.resize(CHUNK * dims.n_vocab, 0.0);
         let mut probabilities = Vec::with_capacity(said.len());
         let mut next = tokens.iter().enumerate().skip(1);
         for (tokens, scores) in tokens.chunks(CHUNK).zip(scores.chunks_mut(CHUNK * heads.len() * n_ctx)) {
             let logits = &mut logits[..tokens.len() * dims.n_vocab];
             let step = Step { row: &mut *row, tokens, logits };
-            self.model.decode_watched(&mut [step], Watch { heads, n_ctx, scores }, &mut self.scratch);
+            self.model.decode_watched(&mut [step], Watch { heads, n_ctx, scores }, scratch);
             for (logits, (position, &next)) in logits.chunks(dims.n_vocab).zip(&mut next) {
                 if (next as usize) < eot && position >= self.start.len() {
                     probabilities.push(probability(&logits[..eot], next as usize));
@@ -123,7 +127,7 @@ impl<'a> Aligner<'a> {
             }
         }
         row.truncate(0);
-        let matrix = Matrix::of_attention(&scores, heads.len(), n_ctx);
+        let matrix = Matrix::of_attention(scores, heads.len(), n_ctx);
         // Each row says when the token after it is spoken: the last start token's row is the first of the text.
         Fed { matrix: matrix.rows(self.start.len() - 1..tokens.len() - 1), probabilities }
     }

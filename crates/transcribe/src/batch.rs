@@ -9,10 +9,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use boswell_audio::Spectrogram;
-use boswell_model::{Model, Scratch};
+use boswell_model::Model;
 use self_cell::self_cell;
 
-use crate::decode::{Decode, step};
+use crate::decode::{Decode, StepScratch, step};
 use crate::lanes::Lanes;
 use crate::transcriber::begin;
 use crate::{Error, Event, Options, Transcript};
@@ -52,7 +52,7 @@ pub struct Batch {
     model: Arc<Model>,
     n_windows: usize,
     entries: Vec<Entry>,
-    scratch: Scratch,
+    scratch: StepScratch,
     /// Counts what was encoded or came in.
     turn: u64,
     /// Steps since a window was encoded.
@@ -99,7 +99,7 @@ impl Batch {
     /// - `n_windows`: how many windows are decoded together at most, 1 or more; live ones come on top.
     pub fn new(model: Arc<Model>, n_windows: usize) -> Self {
         assert!(n_windows > 0, "a batch has room for one window at least");
-        Self { model, n_windows, entries: Vec::new(), scratch: Scratch::default(), turn: 0, n_steps: 0 }
+        Self { model, n_windows, entries: Vec::new(), scratch: StepScratch::default(), turn: 0, n_steps: 0 }
     }
 
     /// The model.

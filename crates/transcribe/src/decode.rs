@@ -50,7 +50,14 @@ struct DecodeRow {
     row: Row,
     /// What the row was fed.
     fed: Vec<u32>,
-    logits: Vec<f32>, // [k, n_vocab]: k from the start of transcript on at first, then 1
+}
+
+/// What [`step`] computes with; grows to the largest step and is used again.
+#[derive(Default)]
+pub(crate) struct StepScratch {
+    model: Scratch,
+    /// Of each sequence `[k, n_vocab]`: k from the start of transcript on at first, then 1.
+    logits: Vec<f32>,
 }
 
 /// What a window was decoded to.
@@ -146,8 +153,7 @@ impl Decode {
         row: Row,
     ) -> Result<Self, Error> {
         let search = Search::new(plan, prompt, temperature, seed)?;
-        let logits = vec![0.0; search.n_first_logits() * search.plan().n_vocab];
-        let rows = vec![DecodeRow { row, fed: Vec::new(), logits }];
+        let rows = vec![DecodeRow { row, fed: Vec::new() }];
         Ok(Self { search, rows, spare: Vec::new() })
     }
 
@@ -169,16 +175,24 @@ impl Decode {
         }
     }
 
-    /// A row over the window, for another decode: without tokens.
-    pub(crate) fn into_row(mut self) -> Row {
-        let mut row = self.rows.pop().or(self.spare.pop()).expect("a decode never loses its last row").row;
+    /// A row over the window, for another decode: without tokens. The memory of the others goes to the model.
+    pub(crate) fn into_row(self, model: &Model) -> Row {
+        let mut rows = self.rows.into_iter().chain(self.spare).map(|row| row.row);
+        let mut row = rows.next().expect("a decode never loses its last row");
+        rows.for_each(|row| model.reclaim(row));
         row.truncate(0);
         row
     }
 
+    /// Numbers of the logits that each sequence is to come with next.
+    fn n_logits(&self) -> usize {
+        self.search.n_logits() * self.search.plan().n_vocab
+    }
+
     /// Takes the logits of all rows, and puts the rows where their sequences went.
-    fn feed(&mut self) {
-        self.search.feed(self.rows.iter_mut().map(|row| row.logits.as_mut_slice()));
+    fn feed(&mut self, model: &Model, logits: &mut [f32]) {
+        let n_logits = self.n_logits();
+        self.search.feed(logits.chunks_exact_mut(n_logits));
         let sources = self.search.sources();
         if sources.iter().copied().eq(0..self.rows.len()) {
             return;
@@ -197,7 +211,7 @@ impl Decode {
                         spare.follow(origin);
                         spare
                     }
-                    None => origin.fork(self.search.plan().n_vocab),
+                    None => DecodeRow { row: model.fork(&origin.row), fed: origin.fed.clone() },
                 };
                 new[idx] = Some(copy);
             }
@@ -207,10 +221,6 @@ impl Decode {
 }
 
 impl DecodeRow {
-    fn fork(&self, n_vocab: usize) -> Self {
-        Self { row: self.row.clone(), fed: self.fed.clone(), logits: vec![0.0; n_vocab] }
-    }
-
     fn follow(&mut self, other: &Self) {
         let n_same = self.fed.iter().zip(&other.fed).take_while(|(x, y)| x == y).count();
         self.row.follow(&other.row, n_same);
@@ -220,20 +230,28 @@ impl DecodeRow {
 }
 
 /// Moves all windows that are not finished on by one token.
-pub(crate) fn step(model: &Model, decodes: &mut [&mut Decode], scratch: &mut Scratch) {
+pub(crate) fn step(model: &Model, decodes: &mut [&mut Decode], scratch: &mut StepScratch) {
+    let n_logits = |decode: &Decode| decode.rows.len() * decode.n_logits();
+    let n_all = decodes.iter().filter(|decode| !decode.is_finished()).map(|decode| n_logits(decode)).sum();
+    if scratch.logits.len() < n_all {
+        scratch.logits.resize(n_all, 0.0);
+    }
+    let mut rest = &mut scratch.logits[..n_all];
     let mut steps: Vec<Step<'_>> = Vec::with_capacity(decodes.len());
-    for Decode { search, rows, .. } in decodes.iter_mut().filter(|decode| !decode.is_finished()) {
-        for (DecodeRow { row, fed, logits }, tokens) in rows.iter_mut().zip(search.sequences()) {
+    for decode in decodes.iter_mut().filter(|decode| !decode.is_finished()) {
+        let n_logits = decode.n_logits();
+        for (DecodeRow { row, fed }, tokens) in decode.rows.iter_mut().zip(decode.search.sequences()) {
             let tokens = &tokens[fed.len()..];
             fed.extend_from_slice(tokens);
+            let logits = rest.split_off_mut(..n_logits).expect("there is room for the logits of all");
             steps.push(Step { row, tokens, logits });
         }
     }
-    model.decode(&mut steps, scratch);
+    model.decode(&mut steps, &mut scratch.model);
+    let mut rest = &mut scratch.logits[..n_all];
     for decode in decodes.iter_mut().filter(|decode| !decode.is_finished()) {
-        decode.feed();
-        let n_vocab = decode.search.plan().n_vocab;
-        decode.rows.iter_mut().for_each(|row| row.logits.truncate(n_vocab));
+        let logits = rest.split_off_mut(..n_logits(decode)).expect("there is room for the logits of all");
+        decode.feed(model, logits);
     }
 }
 

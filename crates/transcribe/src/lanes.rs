@@ -145,7 +145,7 @@ impl<'a> Lanes<'a> {
                 compression_ratio = decoded.compression_ratio,
                 "window decoded"
             );
-            let mut row = decode.into_row();
+            let mut row = decode.into_row(self.source.encoder.model);
             let started = Instant::now();
             let mut found = lane.walk.accept(&request, &decoded, |segments, last_speech_s| {
                 self.aligner.add_words(&mut row, &request, segments, last_speech_s);

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use boswell_audio::Spectrogram;
-use boswell_model::{Dims, Model, Scratch, Task};
+use boswell_model::{Dims, Model, Task};
 
-use crate::decode::{Decode, step};
+use crate::decode::{Decode, StepScratch, step};
 use crate::encoder::Encoder;
 use crate::lanes::Lanes;
 use crate::language::{LanguageProbability, language_code};
@@ -91,7 +91,7 @@ impl Transcriber {
     ) -> Result<Transcript, Error> {
         let model = self.model.as_ref();
         let (mut lanes, mut flow) = begin(model, spectrogram, options, &mut on_event)?;
-        let mut scratch = Scratch::default();
+        let mut scratch = StepScratch::default();
         while flow.is_continue() {
             flow = encode(&mut lanes, &mut on_event)?;
             if flow.is_break() {

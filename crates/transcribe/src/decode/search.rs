@@ -144,10 +144,10 @@ impl Search {
         self.is_finished
     }
 
-    /// The number of positions from the start of transcript to the last start token: of the first their logits say
-    /// whether there is speech, of the last what comes next.
-    pub(super) fn n_first_logits(&self) -> usize {
-        self.plan.sot_sequence.len() + self.plan.prefix.len()
+    /// The number of positions whose logits the next step is to bring. At first those from the start of transcript to
+    /// the last start token: of the first they say whether there is speech, of the last what comes next.
+    pub(super) fn n_logits(&self) -> usize {
+        if self.no_speech_prob.is_some() { 1 } else { self.plan.sot_sequence.len() + self.plan.prefix.len() }
     }
 
     /// The tokens of the sequences that are on their way.

@@ -245,7 +245,7 @@ fn check(name: &str, case: &Value, decoded: &Decoded, tokenizer: &Tokenizer) {
 fn decodes_are_those_of_the_reference() {
     for golden in golden::models() {
         let model = &golden.model;
-        let mut scratch = Scratch::default();
+        let mut scratch = StepScratch::default();
         for (name, case, mut decode) in decodes(&golden, &features(model)) {
             while !decode.is_finished() {
                 step(model, &mut [&mut decode], &mut scratch);
@@ -264,7 +264,7 @@ fn windows_that_decode_together_find_what_they_find_alone() {
         let cases = decodes(&golden, &features(model));
         let (cases, mut decodes): (Vec<_>, Vec<_>) =
             cases.into_iter().map(|(name, case, decode)| ((name, case), decode)).unzip();
-        let mut scratch = Scratch::default();
+        let mut scratch = StepScratch::default();
         while !decodes.iter().all(Decode::is_finished) {
             step(model, &mut decodes.iter_mut().collect::<Vec<_>>(), &mut scratch);
         }
@@ -287,7 +287,7 @@ fn drawn_tokens_are_the_same_for_the_same_seed() {
     let options = Options { best_of: 3, ..Options::default() };
     let plan = Arc::new(Plan::new(model.tokenizer(), model.dims(), "en", &options).unwrap());
     let features = features(model);
-    let mut scratch = Scratch::default();
+    let mut scratch = StepScratch::default();
     let mut drawn = |seed: u64| {
         let mut decode = Decode::new(plan.clone(), &[], 0.9, seed, model.start(&features)).unwrap();
         while !decode.is_finished() {

@@ -107,7 +107,7 @@ fn language_probabilities_are_those_of_the_reference() {
         let (model, expected) = (&golden.model, golden.outputs["language_probs"].as_object().unwrap());
         let waveform = pad_or_trim(&golden::waveform("jfk.wav"), N_SAMPLES);
         let mut row = model.start(&model.encode(log_mel(&waveform, 80).unwrap().values()));
-        let found = language_probabilities(model, &mut row, &mut Scratch::default());
+        let found = language_probabilities(model, &mut row, &mut boswell_model::Scratch::default());
         assert_eq!(found.len(), expected.len(), "{}", golden.file);
         for LanguageProbability { code, probability } in &found {
             let expected = expected[*code].as_f64().unwrap();
