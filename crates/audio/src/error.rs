@@ -76,5 +76,5 @@ pub enum Error {
     Stopped,
 }
 
-const EXPECTED: &str = "wav, flac, mp3, m4a, mp4, aac, ogg, opus, webm, mkv, aiff or caf";
+const EXPECTED: &str = "wav, flac, mp3, m4a, mp4, aac, ogg, opus, webm, mkv, aiff, caf or sph";
 const CODECS: &str = "pcm, adpcm, flac, alac, mp3, aac-lc, vorbis or opus";

@@ -15,6 +15,7 @@ mod mp4;
 mod open;
 mod opus;
 mod source;
+mod sphere;
 mod sync;
 #[cfg(test)]
 mod tests;
@@ -38,7 +39,7 @@ use crate::{Error, SAMPLE_RATE};
 /// Reads a recording as a waveform, piece by piece.
 ///
 /// Reads wav (RF64 and Wave64 too), flac, mp3, m4a and mp4 (AAC, ALAC, Opus, FLAC, MP3), ADTS, ogg (Vorbis, Opus,
-/// FLAC), mkv and webm, aiff and caf, by content and not by name; of several audio tracks the default
+/// FLAC), mkv and webm, aiff, caf and NIST SPHERE, by content and not by name; of several audio tracks the default
 /// one, or the first. Channels are mixed as ffmpeg does. Time 0 is the first sample that the encoder was given.
 ///
 /// Damage in the middle is skipped with a warning and leaves silence of its length, where that is known; a

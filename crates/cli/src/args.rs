@@ -212,7 +212,7 @@ pub(crate) struct TranscribeArgs {
     /// Recordings to transcribe: any audio or video file; `-` is standard input
     ///
     /// The format is recognised by content: wav, flac, mp3, m4a, mp4, aac, ogg,
-    /// opus, webm, mkv, aiff, caf. Without a file, standard input is read when
+    /// opus, webm, mkv, aiff, caf, sph. Without a file, standard input is read when
     /// something is piped into it.
     #[arg(value_name = "FILES")]
     pub(crate) files: Vec<PathBuf>,

@@ -91,9 +91,13 @@ impl Chunks {
             let head = [&b"FORM"[..], &total, &self.form, b"COMM", &format_size, &self.format, padding];
             return [head.concat(), [&b"SSND"[..], &size].concat()].concat();
         }
+        // The demuxer wants to know the length of the extension of G.711, which many files leave out: 0.
+        let is_short = matches!(self.format_tag(), Some(6 | 7)) && self.format.len() == 16;
+        let (extension, format_size): (&[u8], u32) =
+            if is_short { (&[0; 2], 18) } else { (padding, format_size) };
         let (size, format_size) = (size.to_le_bytes(), format_size.to_le_bytes());
         let riff = b"RIFF\xff\xff\xff\xffWAVE";
-        [riff, b"fmt ".as_slice(), &format_size, &self.format, padding, b"data", &size].concat()
+        [riff, b"fmt ".as_slice(), &format_size, &self.format, extension, b"data", &size].concat()
     }
 }
 
@@ -286,6 +290,17 @@ mod tests {
         assert_eq!((found.data.clone(), found.is_truncated), (32..42, true));
         let header = [&b"FORM\0\0\0\x22AIFC"[..], &comm, b"SSND\0\0\0\x0a"].concat();
         assert_eq!(found.plain_header(), header);
+    }
+
+    #[test]
+    fn g711_without_the_length_of_its_extension_gets_one() {
+        let short = [b"\x07\0", &FORMAT[2..]].concat();
+        let header = |format: &[u8]| {
+            let chunks = [chunk(b"fmt ", format.len() as u32, format), chunk(b"data", 2, b"ab")];
+            read(wave(b"RIFF", &chunks)).unwrap().plain_header()
+        };
+        assert_eq!(header(&short), header(&[&short[..], &[0; 2]].concat()));
+        assert_eq!(header(FORMAT).len(), 44);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::io;
 
 use super::source::{ReadSeek, read_at};
-use super::sync;
+use super::{sphere, sync};
 
 /// The containers and bare streams that are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,6 +12,7 @@ pub(super) enum Container {
     Wave64,
     Aiff,
     Caf,
+    Sphere,
     Flac,
     Ogg,
     Matroska,
@@ -30,6 +31,7 @@ impl Container {
             Self::Wave64 => "Wave64",
             Self::Aiff => "AIFF",
             Self::Caf => "CAF",
+            Self::Sphere => "NIST SPHERE",
             Self::Flac => "FLAC",
             Self::Ogg => "Ogg",
             Self::Matroska => "Matroska or WebM",
@@ -82,6 +84,7 @@ fn by_magic(head: &[u8]) -> Option<Container> {
         [b'f', b'L', b'a', b'C', ..] => Some(Container::Flac),
         [b'O', b'g', b'g', b'S', ..] => Some(Container::Ogg),
         [0x1a, 0x45, 0xdf, 0xa3, ..] => Some(Container::Matroska),
+        _ if head.starts_with(sphere::MAGIC) => Some(Container::Sphere),
         _ if head.starts_with(WAVE64) => Some(Container::Wave64),
         _ => match head.get(4..8)? {
             b"ftyp" | b"moov" | b"mdat" | b"styp" | b"wide" | b"skip" | b"free" => Some(Container::Mp4),
@@ -195,6 +198,7 @@ mod tests {
             (b"RF64\xff\xff\xff\xffWAVEds64", Container::Wave),
             (b"FORM\x00\x00\x00\x00AIFCFVER", Container::Aiff),
             (b"caff\x00\x01\x00\x00", Container::Caf),
+            (b"NIST_1A\n   1024\n", Container::Sphere),
             (b"fLaC\x00\x00\x00\x22", Container::Flac),
             (b"OggS\x00\x02", Container::Ogg),
             (b"\x1a\x45\xdf\xa3\x01", Container::Matroska),

@@ -18,6 +18,7 @@ use super::guard::guard;
 use super::matroska::{Matroska, MatroskaTrack, next_cluster};
 use super::mp4::{Edit, Mp4Track};
 use super::source::{Region, SharedSource, Source, read_at};
+use super::sphere::{Refusal, Sphere};
 use super::{mp4, sync};
 use crate::Error;
 
@@ -93,6 +94,13 @@ impl Opened {
         }
         let (mut mp4_tracks, mut matroska) = (Vec::new(), Matroska::default());
         match found.container {
+            Container::Sphere => {
+                let sphere = Sphere::read(&mut source, found.start, found.end).map_err(read_error)?;
+                let sphere = sphere.map_err(|refusal| refused(name, refusal))?;
+                (found.start, found.end) = (sphere.data.start, sphere.data.end);
+                (header, wave_s) = (sphere.header(), Some(sphere.duration_s()));
+                (found.container, is_truncated) = (sphere.container(), sphere.is_truncated);
+            }
             Container::Mp4 => {
                 mp4_tracks = mp4::tracks(&mut source, found.start, found.end).map_err(read_error)?;
             }
@@ -297,6 +305,7 @@ fn open_demuxer(
             Container::Wave | Container::Wave64 => Box::new(WavReader::try_new(stream, options)?),
             Container::Aiff => Box::new(AiffReader::try_new(stream, options)?),
             Container::Caf => Box::new(CafReader::try_new(stream, options)?),
+            Container::Sphere => unreachable!("its samples have got the header of another container"),
             Container::Flac => Box::new(FlacReader::try_new(stream, options)?),
             Container::Ogg => Box::new(OggReader::try_new(stream, options)?),
             Container::Matroska => Box::new(MkvReader::try_new(stream, options)?),
@@ -309,6 +318,13 @@ fn open_demuxer(
         Ok(Ok(demuxer)) => Ok(demuxer),
         Ok(Err(error)) => Err(damaged(name, container, &error.to_string())),
         Err(_) => Err(damaged(name, container, "its headers make no sense")),
+    }
+}
+
+fn refused(name: &str, refusal: Refusal) -> Error {
+    match refusal {
+        Refusal::Codec(codec) => Error::Codec { name: name.to_owned(), codec },
+        Refusal::Damaged(reason) => damaged(name, Container::Sphere, &reason),
     }
 }
 

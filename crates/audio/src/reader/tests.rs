@@ -80,6 +80,9 @@ const FIXTURES: &[(&str, usize, f64, f64)] = &[
     ("s24.aiff", 9600, 80.0, 1.0),
     ("sowt.aiff", 9600, 80.0, 1.0),
     ("s16.caf", 9600, 80.0, 1.0),
+    ("s16.sph", 9600, 80.0, 1.0),
+    ("s16be.sph", 9600, 80.0, 1.0),
+    ("ulaw.sph", 9600, 30.0, 1.0),
     ("f32.w64", 9600, 80.0, 1.0),
     ("s16.rf64.wav", 9600, 80.0, 1.0),
     ("s24_extensible.wav", 9600, 80.0, STEREO),
@@ -288,10 +291,11 @@ proptest! {
     #![proptest_config(hostile_cases())]
 
     #[test]
-    fn no_bytes_make_the_reader_panic(mut bytes in prop::collection::vec(any::<u8>(), 0..3000), magic in 0..9usize) {
+    fn no_bytes_make_the_reader_panic(mut bytes in prop::collection::vec(any::<u8>(), 0..3000), magic in 0..10usize) {
         let magic = [
             &b""[..], b"RIFF\xff\xff\xff\xffWAVE", b"FORM\0\0\x01\0AIFF", b"caff\0\x01\0\0", b"fLaC\0\0\0\x22",
             b"OggS\0\x02", b"\x1a\x45\xdf\xa3", b"\0\0\0\x14ftypM4A ", b"\xff\xfb\x90\x64",
+            b"NIST_1A\n   1024\nchannel_count -i 1\nsample_rate -i 16000\nend_head\n",
         ][magic];
         bytes.splice(0..magic.len().min(bytes.len()), magic.iter().copied());
         decode_hostile(bytes);
