@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
 use std::ops::{ControlFlow, Range};
+use std::panic::resume_unwind;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
@@ -91,9 +92,17 @@ impl Spectrogram {
     ) -> Result<Self, Error> {
         let mut builder = Builder::new(n_mels, options);
         thread::scope(|scope| {
-            let (full, chunks) = sync_channel(CHUNKS_AHEAD);
-            let (empty, used) = sync_channel(CHUNKS_AHEAD + 1);
+            let (full, mut chunks) = sync_channel(CHUNKS_AHEAD);
+            let (empty, used) = sync_channel(2 * CHUNKS_AHEAD + 2);
             scope.spawn(move || decode(reader, &full, &used));
+            let mut listener = None;
+            if options.voice_activity {
+                // The network goes from one chunk to the next and cannot be shared out, but features can be computed
+                // beside it.
+                let (heard, next) = sync_channel(CHUNKS_AHEAD);
+                let decoded = std::mem::replace(&mut chunks, next);
+                listener = Some(scope.spawn(move || listen(decoded, &heard)));
+            }
             for chunk in chunks {
                 let chunk = chunk?;
                 builder.push(&chunk)?;
@@ -103,7 +112,9 @@ impl Spectrogram {
                     return Err(Error::Stopped);
                 }
             }
-            builder.finish()
+            let speech =
+                listener.map(|listener| listener.join().unwrap_or_else(|panic| resume_unwind(panic)));
+            builder.finish(speech)
         })
     }
 
@@ -137,7 +148,13 @@ impl Spectrogram {
         for chunk in waveform.chunks(SAMPLE_RATE) {
             builder.push(chunk)?;
         }
-        builder.finish()
+        let speech = options.voice_activity.then(|| {
+            let (mut activity, mut probabilities) = (VoiceActivity::default(), Vec::new());
+            waveform.chunks(SAMPLE_RATE).for_each(|chunk| activity.push(chunk, &mut probabilities));
+            activity.finish(&mut probabilities);
+            probabilities
+        });
+        builder.finish(speech)
     }
 
     /// Mel bands.
@@ -220,13 +237,20 @@ impl Spectrogram {
 
     /// Writes `n_frames` frames, all of which there are, to the columns of a window from `column` on.
     fn cut(&self, start_frame: usize, n_frames: usize, column: usize, out: &mut [f32]) -> Result<(), Error> {
-        let range = start_frame * self.n_mels..(start_frame + n_frames) * self.n_mels;
-        let (n_mels, maximum, out) = (self.n_mels, self.maximum, &mut out[column..]);
+        let Self { n_mels, maximum, .. } = *self;
         match &self.values {
             _ if n_frames == 0 => {}
-            Values::Memory(values) => normalise(&values[range], n_mels, maximum, N_FRAMES, out),
+            Values::Memory(values) => {
+                let values = &values[start_frame * n_mels..][..n_frames * n_mels];
+                normalise(values, n_mels, maximum, N_FRAMES, &mut out[column..]);
+            }
             Values::File(file) => {
-                normalise(&read_values(file, range)?, n_mels, maximum, N_FRAMES, out);
+                let mut values = vec![0.0; READ_FRAMES * n_mels];
+                for first in (0..n_frames).step_by(READ_FRAMES) {
+                    let values = &mut values[..READ_FRAMES.min(n_frames - first) * n_mels];
+                    read_values(file, (start_frame + first) * n_mels, values)?;
+                    normalise(values, n_mels, maximum, N_FRAMES, &mut out[column + first..]);
+                }
             }
         }
         Ok(())
@@ -240,6 +264,9 @@ const SILENCE: f32 = -10.0;
 fn n_audible(n_samples: u64) -> usize {
     if n_samples == 0 { 0 } else { (n_samples + N_FFT as u64 / 2).div_ceil(HOP_LENGTH as u64) as usize }
 }
+
+/// Frames that are read from the file at once.
+const READ_FRAMES: usize = 128;
 
 /// How many chunks the decoding thread may be ahead.
 const CHUNKS_AHEAD: usize = 4;
@@ -260,10 +287,28 @@ fn decode(reader: &mut AudioReader, full: &SyncSender<Result<Vec<f32>, Error>>, 
     }
 }
 
+/// Passes decoded chunks on, after it has listened for speech in them, until there are no more or nobody takes them.
+/// Returns the probabilities.
+fn listen(
+    decoded: Receiver<Result<Vec<f32>, Error>>,
+    heard: &SyncSender<Result<Vec<f32>, Error>>,
+) -> Vec<f32> {
+    let (mut activity, mut probabilities) = (VoiceActivity::default(), Vec::new());
+    for chunk in decoded {
+        if let Ok(samples) = &chunk {
+            activity.push(samples, &mut probabilities);
+        }
+        if heard.send(chunk).is_err() {
+            break;
+        }
+    }
+    activity.finish(&mut probabilities);
+    probabilities
+}
+
 /// A spectrogram in the making.
 struct Builder {
     frames: FrameStream,
-    speech: Option<(VoiceActivity, Vec<f32>)>,
     sink: Sink,
 }
 
@@ -283,23 +328,16 @@ impl Builder {
             memory_values: options.memory_bytes / size_of::<f32>(),
             in_file: None,
         };
-        let speech = options.voice_activity.then(Default::default);
-        Self { frames: FrameStream::new(n_mels), speech, sink }
+        Self { frames: FrameStream::new(n_mels), sink }
     }
 
     fn push(&mut self, samples: &[f32]) -> Result<(), Error> {
-        if let Some((activity, probabilities)) = &mut self.speech {
-            activity.push(samples, probabilities);
-        }
         self.frames.push(samples, |frame| self.sink.push(frame))
     }
 
-    fn finish(self) -> Result<Spectrogram, Error> {
-        let Self { frames, speech, mut sink } = self;
-        let speech = speech.map(|(activity, mut probabilities)| {
-            activity.finish(&mut probabilities);
-            probabilities
-        });
+    /// - `speech`: the probabilities, if anybody listened.
+    fn finish(self, speech: Option<Vec<f32>>) -> Result<Spectrogram, Error> {
+        let Self { frames, mut sink } = self;
         let (n_mels, n_samples) = (frames.n_mels(), frames.n_samples());
         // The frames of nothing but zeros after these are never the maximum.
         sink.finish(frames)?;
@@ -346,17 +384,34 @@ impl Sink {
     }
 }
 
+/// Values that are made bytes at once, or of bytes.
+const VALUES: usize = 1024;
+
 fn write_values(file: &mut impl Write, values: &[f32]) -> Result<(), Error> {
-    values.iter().try_for_each(|value| file.write_all(&value.to_le_bytes())).map_err(Error::Temporary)
+    let mut bytes = [0; VALUES * size_of::<f32>()];
+    for values in values.chunks(VALUES) {
+        let bytes = &mut bytes[..size_of_val(values)];
+        for (bytes, value) in bytes.chunks_exact_mut(size_of::<f32>()).zip(values) {
+            bytes.copy_from_slice(&value.to_le_bytes());
+        }
+        file.write_all(bytes).map_err(Error::Temporary)?;
+    }
+    Ok(())
 }
 
-fn read_values(file: &Mutex<File>, range: std::ops::Range<usize>) -> Result<Vec<f32>, Error> {
-    let mut bytes = vec![0; range.len() * size_of::<f32>()];
-    let start = (range.start * size_of::<f32>()) as u64;
+/// Reads the values from the `start`-th on.
+fn read_values(file: &Mutex<File>, start: usize, values: &mut [f32]) -> Result<(), Error> {
+    let mut bytes = [0; VALUES * size_of::<f32>()];
     // A thread that panicked with the lock held leaves only the position behind, which is set anew here.
     let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
-    file.seek(SeekFrom::Start(start)).and_then(|_| file.read_exact(&mut bytes)).map_err(Error::Temporary)?;
-    drop(file);
-    let value = |bytes: &[u8]| f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
-    Ok(bytes.chunks_exact(size_of::<f32>()).map(value).collect())
+    let start = (start * size_of::<f32>()) as u64;
+    file.seek(SeekFrom::Start(start)).map_err(Error::Temporary)?;
+    for values in values.chunks_mut(VALUES) {
+        let bytes = &mut bytes[..size_of_val(values)];
+        file.read_exact(bytes).map_err(Error::Temporary)?;
+        for (value, bytes) in values.iter_mut().zip(bytes.chunks_exact(size_of::<f32>())) {
+            *value = f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
+        }
+    }
+    Ok(())
 }

@@ -11,6 +11,7 @@ mod attention;
 mod cache;
 mod gemm;
 mod line;
+mod lstm;
 mod threads;
 mod transpose;
 mod vector;
@@ -19,6 +20,7 @@ pub use arch::InstructionSet;
 pub use attention::{Attention, MAX_HEAD_DIM};
 pub use cache::{CachePrecision, KeyValues};
 pub use gemm::{Epilogue, Input, Linear, Precision, Weights, linear};
+pub use lstm::lstm_step;
 pub use threads::Threads;
 pub use vector::{add, dot, exp_sum, gelu, layer_norm, log_sum_exp, max, softmax};
 

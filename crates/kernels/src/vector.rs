@@ -3,7 +3,7 @@
 use crate::arch::{Kernel, Simd, dispatch};
 
 /// More lanes than any instruction set has.
-const MAX_LANES: usize = 16;
+pub(crate) const MAX_LANES: usize = 16;
 
 /// The inner product of two vectors.
 ///

@@ -58,7 +58,7 @@ fn values_in_a_file_are_those_in_memory() {
     for memory_bytes in [0, 1000, 100_000] {
         let mut builder = Builder::new(80, &SpectrogramOptions { memory_bytes, voice_activity: false });
         waveform.chunks(12_345).for_each(|chunk| builder.push(chunk).unwrap());
-        let in_file = builder.finish().unwrap();
+        let in_file = builder.finish(None).unwrap();
         assert!(matches!(in_file.values, Values::File(_)));
         thread::scope(|scope| {
             for start_frame in [0, 17, 1000] {
@@ -71,13 +71,16 @@ fn values_in_a_file_are_those_in_memory() {
     }
 }
 
+/// A WAV file with a waveform.
+fn reader(waveform: &[f32]) -> AudioReader {
+    let samples: Vec<u8> = waveform.iter().flat_map(|x| x.to_le_bytes()).collect();
+    let header = b"RIFF\xff\xff\xff\xffWAVEfmt \x10\0\0\0\x03\0\x01\0\x80\x3e\0\0\0\xfa\0\0\x04\0\x20\0data\xff\xff\xff\xff";
+    AudioReader::from_reader(std::io::Cursor::new([&header[..], &samples].concat())).unwrap()
+}
+
 #[test]
 fn reading_reports_progress_and_stops_when_asked() {
-    let open = || {
-        let samples: Vec<u8> = waveform(100_000).iter().flat_map(|x| x.to_le_bytes()).collect();
-        let header = b"RIFF\xff\xff\xff\xffWAVEfmt \x10\0\0\0\x03\0\x01\0\x80\x3e\0\0\0\xfa\0\0\x04\0\x20\0data\xff\xff\xff\xff";
-        AudioReader::from_reader(std::io::Cursor::new([&header[..], &samples].concat())).unwrap()
-    };
+    let open = || reader(&waveform(100_000));
     let mut progress = Vec::new();
     let spectrogram = Spectrogram::compute(&mut open(), 80, |seconds| {
         progress.push(seconds);
@@ -116,4 +119,11 @@ fn speech_is_listened_for_if_that_is_asked_for() {
     assert_eq!(heard.speech(&VadOptions::default()), Some(Vec::new()));
     let unheard = Spectrogram::from_waveform(&waveform, 80).unwrap();
     assert_eq!(unheard.speech(&VadOptions::default()), None);
+    // A thread that listens beside hears the same, and is stopped with the others.
+    let go_on = |_| ControlFlow::Continue(());
+    let beside = Spectrogram::compute_with(&mut reader(&waveform), 80, &options, go_on).unwrap();
+    let (beside, heard) = (beside.speech.unwrap(), heard.speech.unwrap());
+    assert!(beside.len() == 40 && crate::golden::max_difference(&beside, &heard) < 1e-5);
+    let stopped = Spectrogram::compute_with(&mut reader(&waveform), 80, &options, |_| ControlFlow::Break(()));
+    assert!(matches!(stopped, Err(Error::Stopped)));
 }

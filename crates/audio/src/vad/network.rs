@@ -6,7 +6,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use boswell_kernels::{Epilogue, Input, Linear, Precision, Threads, Weights, dot, linear};
+use boswell_kernels::{Epilogue, Input, Linear, Precision, Threads, Weights, dot, linear, lstm_step};
 use realfft::num_complex::Complex32;
 use realfft::{RealFftPlanner, RealToComplex};
 use safetensors::SafeTensors;
@@ -137,7 +137,7 @@ impl Network {
         for gates in gates.chunks_exact_mut(N_GATES * N_UNITS) {
             let before = Input::matrix(&state.output, N_UNITS);
             linear(&self.threads, before, &self.gates_of_output, Epilogue::Add, gates);
-            state.update(gates);
+            lstm_step(gates, &mut state.cell, &mut state.output);
             probabilities.push(self.probability(&state.output));
         }
     }
@@ -209,21 +209,6 @@ impl Convolution {
                 linear(threads, frame(centre + 1), after, Epilogue::Add, out);
             }
             out.iter_mut().for_each(|x| *x = x.max(0.0));
-        }
-    }
-}
-
-impl State {
-    /// Takes a chunk's gates, `[N_GATES, N_UNITS]`, before their activation.
-    fn update(&mut self, gates: &[f32]) {
-        let (input, rest) = gates.split_at(N_UNITS);
-        let (forget, rest) = rest.split_at(N_UNITS);
-        let (candidate, output) = rest.split_at(N_UNITS);
-        for unit in 0..N_UNITS {
-            let kept = logistic(forget[unit]) * self.cell[unit];
-            let cell = kept + logistic(input[unit]) * candidate[unit].tanh();
-            self.cell[unit] = cell;
-            self.output[unit] = logistic(output[unit]) * cell.tanh();
         }
     }
 }
