@@ -18,7 +18,7 @@ use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use boswell_transcribe::SuppressTokens;
-pub(crate) use eval::{EvalArgs, NormaliserArg, ScoringArgs};
+pub(crate) use eval::{EvalArgs, Given, NormaliserArg, ScoringArgs};
 pub(crate) use npu::{BufferArg, DoctorArgs, NpuArgs, NpuCommand, NpuDevice, RunArgs};
 pub(crate) use search::SearchArgs;
 #[cfg(feature = "server")]

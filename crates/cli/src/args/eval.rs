@@ -1,8 +1,10 @@
 //! Flags of `boswell eval`.
 
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, Command, FromArgMatches, ValueEnum};
 
 use super::RecognitionArgs;
 
@@ -24,6 +26,49 @@ pub(crate) struct EvalArgs {
     pub(crate) scoring: ScoringArgs,
     #[command(flatten)]
     pub(crate) recognition: RecognitionArgs,
+    #[command(flatten)]
+    pub(crate) given: Given,
+}
+
+/// What the command line says of [`RecognitionArgs`], as it could be said again.
+#[derive(Debug, Default)]
+pub(crate) struct Given(pub(crate) Vec<OsString>);
+
+impl Args for Given {
+    fn augment_args(command: Command) -> Command {
+        command
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        command
+    }
+}
+
+impl FromArgMatches for Given {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let mut given = Self::default();
+        given.update_from_arg_matches(matches)?;
+        Ok(given)
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        let definition = RecognitionArgs::augment_args(Command::new("recognition"));
+        for arg in definition.get_arguments() {
+            let (id, Some(name)) = (arg.get_id().as_str(), arg.get_long()) else { continue };
+            if matches.value_source(id) != Some(ValueSource::CommandLine) {
+                continue;
+            }
+            for values in matches.get_raw_occurrences(id).into_iter().flatten() {
+                let mut flag = OsString::from(format!("--{name}"));
+                if arg.get_action().takes_values() {
+                    flag.push("=");
+                    flag.push(values.collect::<Vec<_>>().join(OsStr::new(",")));
+                }
+                self.0.push(flag);
+            }
+        }
+        Ok(())
+    }
 }
 
 /// What is measured, and what comes out.
@@ -38,10 +83,11 @@ pub(crate) struct ScoringArgs {
     #[arg(long, value_name = "FILE", conflicts_with = "compare")]
     pub(crate) hypotheses: Option<PathBuf>,
 
-    /// Compare two: files as of --hypotheses, models, or flags in quotes
+    /// Compare two: models, flags in quotes, or files as of --hypotheses
     ///
-    /// For example: --compare base "--model base --beam-size 5". Other flags of a
-    /// model, outside of the quotes, are for neither.
+    /// For example: --model base --compare "--beam-size 1" "--beam-size 5". Flags
+    /// outside of the quotes are for both, and those in the quotes go first. Each
+    /// side begins with a dash (flags), ends with .jsonl (a file), or is a model.
     #[arg(long, num_args = 2, value_names = ["A", "B"], allow_hyphen_values = true)]
     pub(crate) compare: Option<Vec<String>>,
 

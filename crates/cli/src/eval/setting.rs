@@ -8,7 +8,7 @@ use boswell_eval::{Item, Outcome, hypotheses};
 use clap::{Args, Command, FromArgMatches};
 
 use super::listen::{Found, listen};
-use crate::args::{EvalArgs, RecognitionArgs, normalise};
+use crate::args::{EvalArgs, Given, RecognitionArgs, normalise};
 use crate::screen::Screen;
 use crate::usage::usage;
 
@@ -28,7 +28,7 @@ impl<'a> Setting<'a> {
     pub(super) fn all(args: &'a EvalArgs) -> Result<Vec<Self>> {
         let scoring = &args.scoring;
         match (&scoring.compare, &scoring.hypotheses) {
-            (Some(both), _) => both.iter().map(|text| Self::of(text)).collect(),
+            (Some(both), _) => both.iter().map(|text| Self::of(text, &args.given)).collect(),
             (None, Some(path)) => Ok(vec![Self::Hypotheses(path.clone())]),
             (None, None) => {
                 Ok(vec![Self::Model(Box::new(args.recognition.clone()), scoring.save.as_deref())])
@@ -36,16 +36,17 @@ impl<'a> Setting<'a> {
         }
     }
 
-    /// One side of a comparison: a file, flags, or the name of a model.
-    fn of(text: &str) -> Result<Self> {
+    /// One side of a comparison: a file, flags, or the name of a model. What it does not say is as `given` for both.
+    fn of(text: &str, given: &Given) -> Result<Self> {
         if text.ends_with(".jsonl") {
             return Ok(Self::Hypotheses(text.into()));
         }
-        let line: Vec<&str> =
+        let own: Vec<&str> =
             if text.starts_with('-') { text.split_whitespace().collect() } else { vec!["--model", text] };
-        let definition = RecognitionArgs::augment_args(Command::new("--compare").no_binary_name(true));
-        let line = normalise::normalise(line.into_iter().map(Into::into), &definition);
-        let parsed = definition.try_get_matches_from(line);
+        let definition = Command::new("--compare").no_binary_name(true).args_override_self(true);
+        let definition = RecognitionArgs::augment_args(definition);
+        let own = normalise::normalise(own.into_iter().map(Into::into), &definition);
+        let parsed = definition.try_get_matches_from(given.0.iter().cloned().chain(own));
         match parsed.and_then(|matches| RecognitionArgs::from_arg_matches(&matches)) {
             Ok(args) => Ok(Self::Model(Box::new(args), None)),
             Err(error) => usage!("`{text}` cannot be compared: {}", error.render().to_string().trim_end()),
@@ -77,4 +78,44 @@ fn read_text(path: &Path, items: &[Item]) -> Result<Vec<Option<Found>>> {
         Some(Found { outcome, language: None })
     };
     Ok(items.iter().map(found).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory, Parser};
+
+    use super::*;
+    use crate::args::{Cli, Command as Subcommand};
+
+    /// The two sides of `boswell eval list.jsonl …`.
+    fn sides(line: &[&str]) -> Result<Vec<RecognitionArgs>> {
+        let line = ["boswell", "eval", "list.jsonl"].iter().chain(line).map(|&word| word.into());
+        let Subcommand::Eval(args) = Cli::parse_from(normalise::normalise(line, &Cli::command())).command
+        else {
+            panic!("not eval");
+        };
+        let sides = Setting::all(&args)?.into_iter().map(|setting| match setting {
+            Setting::Model(args, _) => *args,
+            Setting::Hypotheses(path) => panic!("{}", path.display()),
+        });
+        Ok(sides.collect())
+    }
+
+    #[test]
+    fn flags_outside_of_the_quotes_are_for_both_sides() {
+        let line = ["--model", "base", "--vad", "--clip_timestamps", "0,5", "--beam-size=2", "--offline"];
+        let sides = sides(&[&line[..], &["--compare", "--beam_size 5", "small"]].concat()).unwrap();
+        let figures = |side: &RecognitionArgs| (side.model.model.clone(), side.search.beam_size);
+        assert_eq!(sides.iter().map(figures).collect::<Vec<_>>(), [("base".into(), 5), ("small".into(), 2)]);
+        for side in sides {
+            assert!(side.model.offline && side.speech.vad == Some(true));
+            assert_eq!(side.decoding.clip_timestamps, [0.0, 5.0]);
+        }
+    }
+
+    #[test]
+    fn a_side_that_makes_no_sense_is_named() {
+        let error = sides(&["--compare", "base", "--beam-size x"]).unwrap_err().to_string();
+        assert!(error.starts_with("`--beam-size x` cannot be compared: "), "{error}");
+    }
 }
