@@ -430,6 +430,13 @@ pub(crate) struct FallbackArgs {
           value_parser = values::increment)]
     pub(crate) temperature_increment_on_fallback: Limit,
 
+    /// Of texts that fail at every temperature, take the likeliest; False: the last
+    ///
+    /// False is what openai/whisper does: the last text is drawn at temperature 1.
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_value = "true",
+          default_missing_value = "true", action = clap::ArgAction::Set, hide_possible_values = true)]
+    pub(crate) keep_best_failed: bool,
+
     /// A window fails when its text compresses better than this: it repeats itself
     #[arg(long, default_value = "2.4", value_name = "RATIO|none", allow_negative_numbers = true)]
     pub(crate) compression_ratio_threshold: Limit,

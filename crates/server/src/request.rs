@@ -79,6 +79,7 @@ fn options(form: &mut Form, task: Task) -> Result<Options, ApiError> {
         initial_prompt: form.text("prompt"),
         hotwords: Some(hotwords).filter(|words| !words.is_empty()),
         drop_loops: true,
+        keep_best_failed: true,
         vad: voice_activity(form)?,
         ..Options::default()
     })

@@ -157,6 +157,7 @@ impl Client {
             language,
             temperatures: vec![0.0, 0.2, 0.4, 0.6, 0.8, 1.0],
             drop_loops: true,
+            keep_best_failed: true,
             ..Options::default()
         };
         let model = model.unwrap_or_else(|| self.state.models.first().to_owned());

@@ -18,6 +18,9 @@ pub struct Options {
     /// Temperatures to try on a window, one after the other, until its decode passes the thresholds below. At 0
     /// the likeliest token is taken, above it tokens are drawn. Not empty.
     pub temperatures: Vec<f32>,
+    /// Of a window that fails at all of them, the likeliest text is taken, and one that repeats itself only if all do;
+    /// else the last one. Source: `generate_with_fallback` in SYSTRAN/faster-whisper `faster_whisper/transcribe.py`.
+    pub keep_best_failed: bool,
     /// Sequences that are followed at once at temperature 0, in 1 to 100 beams; 1: always the likeliest token.
     pub beam_size: usize,
     /// A search in beams ends when `beam_size` times this sequences are at their end.
@@ -120,6 +123,7 @@ impl Default for Options {
             language: None,
             among_languages: Vec::new(),
             temperatures: vec![0.0],
+            keep_best_failed: false,
             beam_size: 1,
             patience: 1.0,
             best_of: 1,

@@ -48,6 +48,8 @@ pub(crate) struct Walk<'a> {
     n_stalls: usize,
     /// Index of the temperature to try on the window.
     attempt: usize,
+    /// The best decode of the window that failed, and whether its text repeats itself.
+    best_failed: Option<(bool, Decoded)>,
     n_segments: usize,
     /// The initial prompt, then the tokens of all segments so far.
     tokens: Vec<u32>,
@@ -126,6 +128,7 @@ impl<'a> Walk<'a> {
             seek: 0,
             n_stalls: 0,
             attempt: 0,
+            best_failed: None,
             n_segments: 0,
             n_initial_prompt: tokens.len(),
             prompt_reset_since: 0,
@@ -162,11 +165,17 @@ impl<'a> Walk<'a> {
         add_words: impl FnOnce(&mut [Segment], f64),
     ) -> Found {
         let has_failed = self.needs_fallback(decoded);
+        if has_failed && self.options.keep_best_failed {
+            self.compare_failed(decoded);
+        }
         if has_failed && self.attempt + 1 < self.options.temperatures.len() {
             self.attempt += 1;
             return Found::default();
         }
         self.attempt = 0;
+        let last_temperature = decoded.temperature;
+        let best_failed = self.best_failed.take().filter(|_| has_failed);
+        let decoded = best_failed.as_ref().map_or(decoded, |(_, best)| best);
         let mut slices = Slices::new(self.tokenizer, request, decoded, self.options.token_logprobs);
         let reason = match self.is_silent(decoded) {
             true => Some(DropReason::NoSpeech),
@@ -197,7 +206,7 @@ impl<'a> Walk<'a> {
         }
         dropped.extend(self.drop_phrases(&mut slices.segments));
         self.go_on(request, next);
-        Found { segments: self.commit(decoded, slices.segments), dropped }
+        Found { segments: self.commit(last_temperature, slices.segments), dropped }
     }
 
     /// How many frames of its clips the walk has behind it.
@@ -217,8 +226,21 @@ impl<'a> Walk<'a> {
         self.seek = if gives_up { request.seek + request.n_frames } else { next };
     }
 
+    /// Keeps a decode that failed, if it is better than those that did before it.
+    fn compare_failed(&mut self, decoded: &Decoded) {
+        let is_repetitive = self.is_repetitive(decoded);
+        let is_better = self.best_failed.as_ref().is_none_or(|(was_repetitive, best)| {
+            (!is_repetitive, decoded.avg_logprob) > (!was_repetitive, best.avg_logprob)
+        });
+        if is_better {
+            self.best_failed = Some((is_repetitive, decoded.clone()));
+        }
+    }
+
     /// Makes a window's segments part of the transcript.
-    fn commit(&mut self, decoded: &Decoded, mut segments: Vec<Segment>) -> Vec<Segment> {
+    ///
+    /// - `last_temperature`: of the window's last decode.
+    fn commit(&mut self, last_temperature: f32, mut segments: Vec<Segment>) -> Vec<Segment> {
         for segment in &mut segments {
             if segment.start == segment.end || strip(&segment.text).is_empty() {
                 segment.text.clear();
@@ -230,7 +252,7 @@ impl<'a> Walk<'a> {
             self.n_segments += 1;
             self.tokens.extend_from_slice(&segment.tokens);
         }
-        let is_doubtful = decoded.temperature > self.options.prompt_reset_on_temperature;
+        let is_doubtful = last_temperature > self.options.prompt_reset_on_temperature;
         if !self.options.condition_on_previous_text || is_doubtful {
             self.prompt_reset_since = self.tokens.len();
         }
@@ -303,13 +325,17 @@ impl<'a> Walk<'a> {
 
     /// Whether a decode is too bad to be taken, and not because nothing is said.
     fn needs_fallback(&self, decoded: &Decoded) -> bool {
-        let Options { compression_ratio_threshold, logprob_threshold, no_speech_threshold, .. } =
-            self.options;
+        let Options { logprob_threshold, no_speech_threshold, .. } = self.options;
         let improbable = logprob_threshold.is_some_and(|limit| decoded.avg_logprob < limit);
-        let repetitive = compression_ratio_threshold.is_some_and(|limit| decoded.compression_ratio > limit)
-            || self.looks_for_loops() && loops::is_any(&decoded.tokens, self.tokenizer.special().eot);
         let speechless = no_speech_threshold.is_some_and(|limit| decoded.no_speech_prob > limit);
-        (improbable || repetitive) && !(improbable && speechless)
+        (improbable || self.is_repetitive(decoded)) && !(improbable && speechless)
+    }
+
+    /// Whether a text repeats itself.
+    fn is_repetitive(&self, decoded: &Decoded) -> bool {
+        let limit = self.options.compression_ratio_threshold;
+        limit.is_some_and(|limit| decoded.compression_ratio > limit)
+            || self.looks_for_loops() && loops::is_any(&decoded.tokens, self.tokenizer.special().eot)
     }
 
     /// Whether nothing is said in the window.

@@ -22,6 +22,7 @@ pub(crate) fn options(args: &RecognitionArgs) -> Result<Options> {
         language: language(&decoding.language)?,
         among_languages: Vec::new(),
         temperatures: temperatures(fallback.temperature, fallback.temperature_increment_on_fallback),
+        keep_best_failed: fallback.keep_best_failed,
         beam_size: search.beam_size,
         patience: search.patience,
         best_of: search.best_of,

@@ -264,6 +264,7 @@ impl Session {
             hotwords: Some(self.config.keywords.join(", ")).filter(|words| !words.is_empty()),
             temperatures: if is_final { vec![0.0, 0.2, 0.4, 0.6, 0.8, 1.0] } else { vec![0.0] },
             drop_loops: true,
+            keep_best_failed: true,
             among_languages: self.config.among_languages.clone(),
             token_logprobs: is_final && self.config.with_logprobs,
             ..Options::default()

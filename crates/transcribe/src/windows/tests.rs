@@ -239,15 +239,17 @@ fn whatever_is_decoded_the_walk_ends_within_the_recording() {
     }
 }
 
+/// The tokens of a text between two timestamps.
+fn said(text: &str, start: u32, end: u32) -> Vec<u32> {
+    [&[TS + start], &*golden::tokenizer(51865).encode(text), &[TS + end]].concat()
+}
+
 fn word(text: &str, start: f64, end: f64, probability: f64) -> Word {
     Word { word: text.to_owned(), start, end, probability }
 }
 
 #[test]
 fn what_is_not_taken_is_told_with_its_reason() {
-    let tokenizer = golden::tokenizer(51865);
-    let said =
-        |text: &str, start: u32, end: u32| [&[TS + start], &*tokenizer.encode(text), &[TS + end]].concat();
     let reasons = |dropped: &[Dropped]| -> Vec<(DropReason, String)> {
         dropped.iter().map(|dropped| (dropped.reason, dropped.text.clone())).collect()
     };
@@ -293,6 +295,40 @@ fn what_is_not_taken_is_told_with_its_reason() {
         walk_with_words(4000, &options, &[result(&both), result(&[])], &words);
     assert_eq!((requests[1].seek, segments[0].text.as_str()), (2400, " Real speech."));
     assert_eq!(reasons(&dropped), [(DropReason::Silence, " Bye.".to_owned())]);
+}
+
+#[test]
+fn of_texts_that_all_fail_the_likeliest_is_taken() {
+    let failed = |word: &str, avg_logprob: f64, compression_ratio: f64| {
+        serde_json::json!({
+            "tokens": said(word, 0, 100), "avg_logprob": avg_logprob, "compression_ratio": compression_ratio
+        })
+    };
+    let cases = [
+        (true, [(-1.1, 1.0), (-1.2, 1.0), (-1.3, 1.0)], " one"),
+        (true, [(-1.2, 1.0), (-1.1, 1.0), (-1.3, 1.0)], " two"),
+        // What repeats itself is taken only if all do.
+        (true, [(-0.1, 9.0), (-1.3, 1.0), (-1.4, 1.0)], " two"),
+        (true, [(-0.3, 9.0), (-0.2, 9.0), (-0.1, 9.0)], " three"),
+        (false, [(-1.1, 1.0), (-1.2, 1.0), (-1.3, 1.0)], " three"),
+    ];
+    for (keep_best_failed, figures, expected) in cases {
+        let options = Options { keep_best_failed, temperatures: vec![0.0, 0.4, 0.8], ..Options::default() };
+        let texts = [" one", " two", " three"].iter().zip(figures);
+        let results: Vec<Value> =
+            texts.map(|(text, (logprob, ratio))| failed(text, logprob, ratio)).collect();
+        let next = serde_json::json!({ "tokens": said(" next", 0, 100) });
+        let results = [results, vec![next]].concat();
+        let (requests, _, text, _) = walk_with_words(4000, &options, &results, &[]);
+        assert_eq!(text, format!("{expected} next"));
+        // However it was chosen, text of a window that was that hard is not shown to the next one.
+        assert_eq!((requests.len(), requests[3].prompt.len()), (4, 0));
+    }
+    // What does not fail is taken, whatever was likelier before.
+    let options = Options { keep_best_failed: true, temperatures: vec![0.0, 0.4], ..Options::default() };
+    let results = [failed(" one", -0.1, 9.0), failed(" two", -0.9, 1.0)];
+    let (_, _, text, _) = walk_with_words(1000, &options, &results, &[]);
+    assert_eq!(text, " two");
 }
 
 #[test]
