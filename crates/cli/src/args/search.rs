@@ -10,7 +10,9 @@ use super::values;
 pub(crate) struct SearchArgs {
     /// Texts to follow at once at temperature 0; 1: take the likeliest token
     ///
-    /// 5 is what openai/whisper's command line does: fewer mistakes, slower.
+    /// 5 is what openai/whisper's command line does. The default is 1: on 60 strings
+    /// of digits 5 made no fewer mistakes (21 for 20 of 1610 words), and took half as
+    /// long again. With other models and hard recordings it may make fewer.
     #[arg(long, default_value = "1", value_name = "N", value_parser = values::sequences)]
     pub(crate) beam_size: usize,
 
