@@ -177,18 +177,19 @@ impl Device {
     /// [`Error::Driver`] if the driver refuses.
     pub fn contexts(&self) -> Result<Vec<ContextUse>, Error> {
         const WHAT: &str = "asking the contexts";
-        if self.driver_version() >= DriverVersion::WITH_ARRAYS {
-            return optional(array(self.client(), uapi::DRM_AMDXDNA_HW_CONTEXT_ALL, WHAT)).map(|found| {
-                found
-                    .unwrap_or_default()
-                    .iter()
-                    .map(|found: &HwctxEntry| ContextUse {
-                        pid: found.pid,
-                        columns: (found.start_col, found.num_col),
-                        commands: (found.command_submissions, found.command_completions, found.errors),
-                    })
-                    .collect()
-            });
+        let has_arrays = self.driver_version() >= DriverVersion::WITH_ARRAYS;
+        let found: Option<Vec<HwctxEntry>> = if has_arrays {
+            optional(array(self.client(), uapi::DRM_AMDXDNA_HW_CONTEXT_ALL, WHAT))?
+        } else {
+            None
+        };
+        if let Some(found) = found {
+            let entry = |found: &HwctxEntry| ContextUse {
+                pid: found.pid,
+                columns: (found.start_col, found.num_col),
+                commands: (found.command_submissions, found.command_completions, found.errors),
+            };
+            return Ok(found.iter().map(entry).collect());
         }
         let found: Vec<QueryHwctx> = list(self.client(), uapi::DRM_AMDXDNA_QUERY_HW_CONTEXTS, WHAT)?;
         let entry = |found: &QueryHwctx| ContextUse {

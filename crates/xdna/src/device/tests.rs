@@ -19,7 +19,8 @@ impl Node for Driver {
             return Err(self.refuses.1);
         }
         if number == uapi::VERSION.number {
-            let version = Version { name_len: self.name.len() as u64, ..Version::default() };
+            let name_len = self.name.len() as u64;
+            let version = Version { version_minor: 6, name_len, ..Version::default() };
             argument.copy_from_slice(bytemuck::bytes_of(&version));
             let length = self.name.len().min(pointers[0].memory.len());
             pointers[0].memory[..length].copy_from_slice(&self.name[..length]);
@@ -92,4 +93,15 @@ fn refusals_say_what_the_user_can_do() {
         let error = error(NPU, number, errno).to_string();
         assert!(error.contains(expected), "{errno}: {error}");
     }
+}
+
+#[test]
+fn a_driver_that_does_not_know_arrays_after_all_is_asked_in_the_old_way() {
+    let contexts = |number, errno| {
+        let device = Device::new(Box::new(Driver { name: NPU, refuses: (number, errno) })).unwrap();
+        device.contexts()
+    };
+    assert!(contexts(uapi::GET_ARRAY.number, Errno::EOPNOTSUPP).is_ok());
+    assert!(contexts(uapi::GET_INFO.number, Errno::EOPNOTSUPP).is_ok(), "the new way is enough");
+    assert!(contexts(uapi::GET_ARRAY.number, Errno::EINVAL).is_err());
 }

@@ -4,6 +4,9 @@ use super::{Direction, Form, Operation, Tile, early, foreign_name, op};
 use crate::Error;
 use crate::words::Words;
 
+/// Bytes of an operation with a mask in streams that aie-rt writes; mlir-aie leaves the word of padding out.
+const PADDED_MASKED: u32 = 32;
+
 /// Reads one operation after another, up to the first error.
 pub(super) struct Steps<'a> {
     form: Form,
@@ -83,7 +86,11 @@ impl<'a> Steps<'a> {
             }
             op::MASK_WRITE | op::MASK_POLL | op::MASK_POLL_BUSY => {
                 let [_, _, low, high, value, mask, size] = self.take()?;
-                self.check_size(size, 28)?;
+                if size == PADDED_MASKED {
+                    let [_] = self.take()?;
+                } else {
+                    self.check_size(size, 28)?;
+                }
                 masked(code, wide(low, high), value, mask)
             }
             op::DDR_PATCH => {

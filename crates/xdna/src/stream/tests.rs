@@ -144,6 +144,17 @@ fn transactions_lie_in_their_words_as_compilers_put_them() {
 }
 
 #[test]
+fn an_operation_with_a_mask_may_be_padded() {
+    let mut bytes = Vec::new();
+    words::push(&mut bytes, &[0x0603_0100, 0x104, 2, 16 + 32 + 4]);
+    words::push(&mut bytes, &[3, 0, 0x1_D200, 0, 0xF00, 0x1F00, 32, 0xDEAD, 5]);
+    let mask_write = Operation::MaskWrite { address: 0x1_D200, value: 0xF00, mask: 0x1F00 };
+    assert!(Stream::parse(&bytes).unwrap().operations().eq([mask_write, Operation::Noop]));
+    bytes[40] = 30;
+    assert!(Stream::parse(&bytes).unwrap_err().to_string().contains("is 30 bytes, expected 28 bytes"));
+}
+
+#[test]
 fn streams_of_2023_are_read_and_written_too() {
     let descriptor = Operation::ShimDescriptor {
         col: 1,
