@@ -3,7 +3,7 @@
 //! ```text
 //! request ─► Form: texts in memory, the recording to disk ─► TranscriptionRequest: checked
 //!                │
-//!                ├─► Spectrogram, on a thread that may block
+//!                ├─► Spectrogram, on one of a few threads that read
 //!                ├─► Engine: one thread for each model, which decodes the recordings of all clients together
 //!                └─► reply, or stream: as the client wants it
 //! ```
@@ -25,6 +25,7 @@ mod observe;
 mod outside;
 mod page;
 mod rates;
+mod readers;
 mod realtime;
 mod reply;
 mod request;

@@ -28,7 +28,7 @@ pub struct Settings {
     pub max_requests: usize,
     /// Windows that are decoded together.
     pub batch_size: usize,
-    /// Recordings that are read and turned into features at once.
+    /// Recordings that clients wait for and that are read and turned into features at once.
     pub n_readers: usize,
     /// A request takes at most this long after its recording was sent, or `deadline_factor` times the recording's
     /// length if that is longer.

@@ -12,6 +12,7 @@ use crate::metrics::Metrics;
 use crate::models::{Catalogue, Models};
 use crate::outside::Outside;
 use crate::rates::Rates;
+use crate::readers::AllReaders;
 use crate::realtime::Secrets;
 use crate::settings::Settings;
 
@@ -20,8 +21,7 @@ pub(crate) struct State {
     pub(crate) settings: Settings,
     pub(crate) models: Models,
     pub(crate) metrics: Metrics,
-    /// Recordings that may be read at once.
-    pub(crate) readers: Arc<Semaphore>,
+    pub(crate) readers: AllReaders,
     /// How often clients ask, if that is limited.
     pub(crate) rates: Option<Rates>,
     /// Requests that may be in work or wait.
@@ -44,7 +44,8 @@ pub(crate) struct Admission {
 
 impl State {
     /// # Errors
-    /// [`Error::Setting`] if a setting makes no sense, [`Error::Jobs`] if jobs cannot be kept.
+    /// [`Error::Setting`] if a setting makes no sense, [`Error::Jobs`] if jobs cannot be kept, [`Error::Serve`] if
+    /// the system does not give threads.
     pub(crate) fn new(settings: Settings, catalogue: Catalogue) -> Result<Arc<Self>, Error> {
         settings.check()?;
         let jobs = settings.jobs_dir.as_deref().map(|folder| Jobs::open(folder, settings.job_retention));
@@ -52,7 +53,7 @@ impl State {
             models: Models::new(catalogue, settings.batch_size, settings.model_memory),
             metrics: Metrics::new(),
             rates: settings.requests_per_minute.map(Rates::new),
-            readers: Arc::new(Semaphore::new(settings.n_readers)),
+            readers: AllReaders::start(settings.n_readers).map_err(Error::Serve)?,
             admission: Arc::new(Semaphore::new(settings.max_requests)),
             outside: Outside::new(&settings.outside_hosts),
             signer: settings.webhook_secret.as_deref().map(Signer::new),

@@ -80,28 +80,20 @@ impl Transcription {
         let arrived = Instant::now();
         let engine = state.models.engine(model).await?;
         let mut stop = StopOnDrop { flag: Arc::default(), state: state.clone(), is_done: false };
-        let permit = state.readers.clone().acquire_owned().await.map_err(|_| ApiError::internal())?;
         let (n_mels, max_s, flag) =
             (engine.model.dims().n_mels, state.settings.max_audio.as_secs_f64(), stop.flag.clone());
-        let (reading, voice_activity) = (Instant::now(), options.vad.is_some());
-        let read = tokio::task::spawn_blocking(move || {
-            let _permit = permit;
+        let voice_activity = options.vad.is_some();
+        let read = state.readers.of(urgency).run(move || {
+            let reading = Instant::now();
             let spectrogram_options = SpectrogramOptions { voice_activity, ..SpectrogramOptions::default() };
-            spectrogram(upload, n_mels, &spectrogram_options, max_s, &flag)
+            let read = spectrogram(upload, n_mels, &spectrogram_options, max_s, &flag);
+            read.map(|spectrogram| (spectrogram, reading.elapsed()))
         });
-        let read =
-            read.instrument(tracing::info_span!("read")).await.map_err(|_| ApiError::internal()).flatten();
+        let read = read.instrument(tracing::info_span!("read")).await;
+        let read = read.unwrap_or_else(|| Err(ApiError::internal()));
         stop.is_done = read.is_err();
-        let spectrogram = read?;
-        Ok(Self::submit(
-            state,
-            engine,
-            spectrogram,
-            options,
-            urgency,
-            Clock { arrived, read: reading.elapsed() },
-            stop,
-        ))
+        let (spectrogram, read) = read?;
+        Ok(Self::submit(state, engine, spectrogram, options, urgency, Clock { arrived, read }, stop))
     }
 
     /// Hands what was just spoken to the engine of `model`.
@@ -120,9 +112,9 @@ impl Transcription {
         let engine = state.models.engine(model).await?;
         let stop = StopOnDrop { flag: Arc::default(), state: state.clone(), is_done: false };
         let n_mels = engine.model.dims().n_mels;
-        let computed =
-            tokio::task::spawn_blocking(move || Spectrogram::from_waveform(&waveform, n_mels)).await;
-        let spectrogram = computed.map_err(|_| ApiError::internal())??;
+        let readers = state.readers.of(Urgency::Live);
+        let computed = readers.run(move || Spectrogram::from_waveform(&waveform, n_mels)).await;
+        let spectrogram = computed.ok_or_else(ApiError::internal)??;
         let clock = Clock { arrived, read: arrived.elapsed() };
         Ok(Self::submit(state, engine, spectrogram, options, Urgency::Live, clock, stop))
     }
