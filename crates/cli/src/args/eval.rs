@@ -24,10 +24,11 @@ pub(crate) struct EvalArgs {
 
     #[command(flatten)]
     pub(crate) scoring: ScoringArgs,
-    #[command(flatten)]
-    pub(crate) recognition: RecognitionArgs,
+    // Before what takes the flags out of what was parsed.
     #[command(flatten)]
     pub(crate) given: Given,
+    #[command(flatten)]
+    pub(crate) recognition: RecognitionArgs,
 }
 
 /// What the command line says of [`RecognitionArgs`], as it could be said again.
