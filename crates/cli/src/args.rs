@@ -321,6 +321,14 @@ pub(crate) struct ModelArgs {
     #[arg(long, value_enum, default_value_t = PrecisionArg::F32)]
     pub(crate) precision: PrecisionArg,
 
+    /// Do not keep packed weights in a file beside the model
+    ///
+    /// With --precision int8 or bf16, weights are converted for this processor when a
+    /// model is loaded; kept in a file (MODEL.int8-….packed), they need not be the
+    /// next time. It is made again when the model changes, and may be deleted.
+    #[arg(long)]
+    pub(crate) no_packed_weights: bool,
+
     /// For the sake of openai/whisper's users, who say `--fp16 False` on a CPU
     #[arg(long, hide = true, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_value = "false",
           default_missing_value = "true", action = clap::ArgAction::Set)]

@@ -58,7 +58,7 @@ pub(crate) fn options(args: &ModelArgs) -> LoadOptions {
         PrecisionArg::Bf16 => Precision::Bf16,
         PrecisionArg::Int8 => Precision::Int8,
     };
-    LoadOptions { threads: threads(args.threads), precision }
+    LoadOptions { threads: threads(args.threads), precision, keep_packed: !args.no_packed_weights }
 }
 
 /// The number of threads asked for; for 0 one per physical core, as far as this process may use them.

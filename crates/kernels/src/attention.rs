@@ -12,7 +12,7 @@ use crate::arch::{Bf16, F32, InstructionSet, Kernel, Product, Simd, run_on};
 use crate::line::Aligned;
 use crate::threads::{Threads, TileMut};
 use crate::transpose::transpose;
-use crate::vector::{exp2, exp2_rough, for_each_vector};
+use crate::vector::{MAX_LANES, exp2, exp2_rough, for_each_vector};
 
 /// Keys in a block, or a few less: its scores fit in the first-level cache.
 const BLOCK_KEYS: usize = 128;
@@ -207,12 +207,18 @@ impl<'a> Rows<'a> {
     }
 }
 
-/// Packs rows into columns `[n_words, width]`, `width` rows at a time.
+/// Packs rows into columns `[n_words, width]`, `width` rows at a time. `words` is room for so many packed rows.
 #[inline(always)]
-fn pack_columns<S: Simd, P: Factor>(simd: S, rows: Rows<'_>, width: usize, scale: f32, out: &mut [u32]) {
+fn pack_columns<S: Simd, P: Factor>(
+    simd: S,
+    rows: Rows<'_>,
+    width: usize,
+    scale: f32,
+    words: &mut [u32],
+    out: &mut [u32],
+) {
     let n_words = words_of_head::<S, P>(rows.len);
     let row_len = n_words.next_multiple_of(S::LANES);
-    let mut words = [0; MAX_COLUMNS * MAX_HEAD_DIM];
     let mut rows = rows.iter();
     for out in out.chunks_exact_mut(n_words * width) {
         let mut n_rows = 0;
@@ -220,7 +226,7 @@ fn pack_columns<S: Simd, P: Factor>(simd: S, rows: Rows<'_>, width: usize, scale
             P::pack(simd, row, scale, words);
             n_rows += 1;
         }
-        transpose(&words, (n_rows, row_len), n_words, out, width);
+        transpose(words, (n_rows, row_len), n_words, out, width);
     }
 }
 
@@ -253,7 +259,8 @@ impl<P: Factor> Kernel for PackKeys<'_, P> {
         if S::IS_ROW_MAJOR {
             pack_rows::<S, P>(simd, self.rows, self.out);
         } else {
-            pack_columns::<S, P>(simd, self.rows, S::TILE_ROWS, 1.0, self.out);
+            let mut words = [0; MAX_COLUMNS * MAX_HEAD_DIM];
+            pack_columns::<S, P>(simd, self.rows, S::TILE_ROWS, 1.0, &mut words, self.out);
         }
     }
 }
@@ -292,18 +299,22 @@ impl<P: Factor> Kernel for PackValues<'_, P> {
 /// zeros.
 #[inline(always)]
 fn join_rows<'a, S: Simd, P: Factor>(simd: S, rows: &mut impl Iterator<Item = &'a [f32]>, out: &mut [u32]) {
-    let mut padded = [[0.0; MAX_HEAD_DIM]; 2];
-    let mut words = [0; MAX_HEAD_DIM];
-    for padded in &mut padded[..P::PER_WORD] {
-        if let Some(row) = rows.next() {
-            padded[..row.len()].copy_from_slice(row);
-        }
+    const NONE: &[f32] = &[0.0; MAX_HEAD_DIM];
+    let pair = [0, 1].map(|idx| if idx < P::PER_WORD { rows.next().unwrap_or(NONE) } else { NONE });
+    let whole = out.len() / S::LANES * S::LANES;
+    for at in (0..whole).step_by(S::LANES) {
+        P::join(simd, &pair.map(|row| simd.load(&row[at..])), &mut out[at..]);
     }
-    for at in (0..out.len()).step_by(S::LANES) {
-        let pair = [simd.load(&padded[0][at..]), simd.load(&padded[1][at..])];
-        P::join(simd, &pair, &mut words[at..]);
+    if whole < out.len() {
+        let (rest, mut words) = (out.len() - whole, [0; MAX_LANES]);
+        let padded = pair.map(|row| {
+            let mut padded = [0.0; MAX_LANES];
+            padded[..rest].copy_from_slice(&row[whole..][..rest]);
+            simd.load(&padded)
+        });
+        P::join(simd, &padded, &mut words);
+        out[whole..].copy_from_slice(&words[..rest]);
     }
-    out.copy_from_slice(&words[..out.len()]);
 }
 
 thread_local! {
@@ -336,13 +347,15 @@ impl<P: Factor> Kernel for Attend<'_, '_, P> {
         let (panel, head_dim) = (S::TILE_COLUMNS, head.queries.len);
         let n_words = words_of_head::<S, P>(head_dim);
         let block = BLOCK_KEYS / S::TILE_ROWS * S::TILE_ROWS;
-        let scratch = scratch.at_least((n_words + head_dim + block) * panel);
+        let row_len = head_dim.next_multiple_of(S::LANES);
+        let scratch = scratch.at_least((n_words + head_dim + block + row_len) * panel);
         let (queries, scratch) = scratch.split_at_mut(n_words * panel); // [n_words, panel]
-        let (sums, scores) = scratch.split_at_mut(head_dim * panel); // [head_dim, panel], [block, panel]
+        let (sums, scratch) = scratch.split_at_mut(head_dim * panel); // [head_dim, panel]
+        let (scores, rows) = scratch.split_at_mut(block * panel); // [block, panel], [panel, row_len]
         queries.fill(0);
         // Scores are powers of two.
         let scale = std::f32::consts::LOG2_E / (head_dim as f32).sqrt();
-        pack_columns::<S, P>(simd, head.queries, panel, scale, queries);
+        pack_columns::<S, P>(simd, head.queries, panel, scale, rows, queries);
         sums.fill(0);
         let mut running = Running::new(simd);
         simd.prepare_tiles();
@@ -361,10 +374,9 @@ impl<P: Factor> Kernel for Attend<'_, '_, P> {
             let values = Values { words: head.values, head_dim, first: first / P::PER_WORD };
             values.add::<S, P>(simd, &scores[..n_steps * panel], sums);
         }
-        let sums = bytemuck::cast_slice_mut(sums);
+        let (sums, rows) = (bytemuck::cast_slice_mut(sums), bytemuck::cast_slice_mut(rows));
         running.divide(simd, sums);
-        let mut rows = [0.0; MAX_COLUMNS * MAX_HEAD_DIM];
-        transpose(sums, (head_dim, panel), panel, &mut rows, head_dim);
+        transpose(sums, (head_dim, panel), panel, rows, head_dim);
         for (idx, row) in rows.chunks_exact(head_dim).take(head.n_queries).enumerate() {
             out.row(first + idx).copy_from_slice(row);
         }

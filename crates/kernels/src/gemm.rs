@@ -14,7 +14,7 @@ use crate::threads::{Threads, TileMut};
 use crate::vector::{gelu_rough, gelu_vector};
 use rows::{PackedRows, RowScale};
 
-pub use weights::{Precision, Weights};
+pub use weights::{Precision, Weights, Words};
 
 /// Rows that a task packs at once, in register tiles: with 2048 inputs they take half of a second-level cache.
 const TILES_PER_TASK: usize = 5;
@@ -158,6 +158,7 @@ impl Block<'_, '_> {
         let stride = if S::IS_ROW_MAJOR { weights.n_words() } else { S::TILE_ROWS };
         let tile_len = weights.n_words() * S::TILE_ROWS;
         let panels = finish.columns.start / S::TILE_COLUMNS..finish.columns.end.div_ceil(S::TILE_COLUMNS);
+        let scales = weights.scales();
         let mut sums = [0; MAX_TILE];
         simd.prepare_tiles();
         for panel_idx in panels {
@@ -167,7 +168,7 @@ impl Block<'_, '_> {
                 let n_rows = S::TILE_ROWS.min(rows.len() - first);
                 simd.tile::<P>(n_rows, tile, stride, panel, &mut sums, false);
                 for (idx, sums) in (first..first + n_rows).zip(sums.chunks_exact(S::TILE_COLUMNS)) {
-                    let products = Products { sums, row: packed.scale(idx), weights, column };
+                    let products = Products { sums, row: packed.scale(idx), scales, column };
                     finish.store::<S, P>(simd, rows.start + idx, &products);
                 }
             }
@@ -179,8 +180,8 @@ impl Block<'_, '_> {
 struct Products<'a> {
     sums: &'a [u32], // [TILE_COLUMNS]
     row: RowScale,
-    weights: &'a Weights,
-    column: usize, // of the first
+    scales: (&'a [f32], &'a [f32]), // see `Weights::scales`
+    column: usize,                  // of the first
 }
 
 /// The factors of a linear layer: how the numbers that their sums stand for are found, and how exact a GELU must be.
@@ -220,8 +221,7 @@ impl Factor for arch::Bytes {
     /// `weight_scale * scale * sum of byte * step + offset * sum of w`.
     #[inline(always)]
     fn numbers<S: Simd>(simd: S, products: &Products<'_>, at: usize, bias: S::F32) -> S::F32 {
-        let Products { sums, row, weights, column } = products;
-        let (scales, totals) = weights.scales();
+        let Products { sums, row, scales: (scales, totals), column } = products;
         let scale = simd.mul(simd.load(&scales[column + at..]), simd.splat(row.scale));
         let rest = simd.mul_add(simd.load(&totals[column + at..]), simd.splat(row.offset), bias);
         simd.mul_add(simd.to_f32(simd.load_words(&sums[at..])), scale, rest)

@@ -65,3 +65,9 @@ impl Aligned {
         bytemuck::cast_slice_mut(&mut self.lines)
     }
 }
+
+impl AsRef<[u32]> for Aligned {
+    fn as_ref(&self) -> &[u32] {
+        self.words()
+    }
+}

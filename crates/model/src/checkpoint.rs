@@ -22,6 +22,7 @@ use std::path::{Path, PathBuf};
 
 use self::names::{Naming, TIED};
 use self::storage::Storage;
+pub(crate) use self::storage::{Stamp, map};
 pub use self::tensor::{Dtype, Tensor};
 use crate::tokenizer::Vocabulary;
 use crate::{Dims, Error, Generation, Tokenizer};
@@ -181,6 +182,11 @@ impl Checkpoint {
     /// The weights' file (of shards: their index); `None` for a model in memory.
     pub fn path(&self) -> Option<&Path> {
         self.path.as_deref()
+    }
+
+    /// The states of all weights' files; `None` for a model in memory, or where the system does not tell.
+    pub(crate) fn stamps(&self) -> Option<Vec<Stamp>> {
+        self.files.iter().map(Storage::stamp).collect()
     }
 
     /// The format of the weights.

@@ -2,12 +2,11 @@
 
 use std::sync::{Arc, OnceLock};
 
-use boswell_kernels::{
-    CachePrecision, Epilogue, Input, KeyValues, Linear, Precision, Threads, Weights, add, linear,
-};
+use boswell_kernels::{CachePrecision, Epilogue, Input, KeyValues, Linear, Precision, Threads, add, linear};
 
-use crate::layer::{self, LayerNorm, Mlp};
-use crate::{Checkpoint, Dims, Error};
+use crate::layer::{LayerNorm, Mlp};
+use crate::loader::Loader;
+use crate::{Dims, Error};
 
 /// One hypothesis being decoded: the caches of its tokens so far, over those of its window.
 ///
@@ -129,22 +128,17 @@ struct Block {
 }
 
 impl Decoder {
-    pub(crate) fn load(
-        checkpoint: &Checkpoint,
-        threads: &Threads,
-        precision: Precision,
-    ) -> Result<Self, Error> {
-        let dims = *checkpoint.dims();
+    pub(crate) fn load(loader: &Loader<'_>, dims: Dims) -> Result<Self, Error> {
         let n_state = dims.n_text_state;
         let tokens = || {
-            let tokens = checkpoint.values("decoder.token_embedding.weight", &[dims.n_vocab, n_state])?;
-            Ok(Linear::without_bias(Weights::pack(&tokens, dims.n_vocab, n_state, precision)))
+            let (name, shape) = ("decoder.token_embedding", [dims.n_vocab, n_state]);
+            let read = || loader.values(&format!("{name}.weight"), &shape);
+            loader.weights(name, shape, loader.precision, read).map(Linear::without_bias)
         };
-        let block =
-            |idx: usize| Block::load(checkpoint, &format!("decoder.blocks.{idx}"), n_state, precision);
+        let block = |idx: usize| Block::load(loader, &format!("decoder.blocks.{idx}"), n_state);
         // The embedding is the largest by far: it is begun first, and the blocks are read beside it.
         let embedding = OnceLock::new();
-        let parts = layer::make_each(threads, dims.n_text_layer + 1, |idx| match idx.checked_sub(1) {
+        let parts = loader.make_each(dims.n_text_layer + 1, |idx| match idx.checked_sub(1) {
             None => {
                 embedding.get_or_init(tokens);
                 Ok(None)
@@ -153,11 +147,11 @@ impl Decoder {
         })?;
         Ok(Self {
             dims,
-            precision,
+            precision: loader.precision,
             tokens: embedding.into_inner().expect("its task has run")?,
-            positions: checkpoint.values("decoder.positional_embedding", &[dims.n_text_ctx, n_state])?,
+            positions: loader.values("decoder.positional_embedding", &[dims.n_text_ctx, n_state])?,
             blocks: parts.into_iter().flatten().collect(),
-            ln: LayerNorm::load(checkpoint, "decoder.ln", n_state)?,
+            ln: LayerNorm::load(loader, "decoder.ln", n_state)?,
         })
     }
 
@@ -300,30 +294,18 @@ impl Scratch {
 }
 
 impl Block {
-    fn load(
-        checkpoint: &Checkpoint,
-        name: &str,
-        n_state: usize,
-        precision: Precision,
-    ) -> Result<Self, Error> {
+    fn load(loader: &Loader<'_>, name: &str, n_state: usize) -> Result<Self, Error> {
         let [key, value] = ["key", "value"].map(|part| format!("{name}.cross_attn.{part}"));
-        let square =
-            |part: &str| layer::linear(checkpoint, &format!("{name}.{part}"), n_state, n_state, precision);
+        let square = |part: &str| loader.linear(&format!("{name}.{part}"), n_state, n_state);
         Ok(Self {
-            attn_ln: LayerNorm::load(checkpoint, &format!("{name}.attn_ln"), n_state)?,
-            qkv: layer::query_key_value(checkpoint, &format!("{name}.attn"), n_state, precision)?,
+            attn_ln: LayerNorm::load(loader, &format!("{name}.attn_ln"), n_state)?,
+            qkv: loader.query_key_value(&format!("{name}.attn"), n_state)?,
             out: square("attn.out")?,
-            cross_attn_ln: LayerNorm::load(checkpoint, &format!("{name}.cross_attn_ln"), n_state)?,
+            cross_attn_ln: LayerNorm::load(loader, &format!("{name}.cross_attn_ln"), n_state)?,
             cross_query: square("cross_attn.query")?,
-            cross_key_value: layer::joined(
-                checkpoint,
-                &[(&key, false), (&value, true)],
-                n_state,
-                n_state,
-                precision,
-            )?,
+            cross_key_value: loader.joined(&[(&key, false), (&value, true)], n_state, n_state)?,
             cross_out: square("cross_attn.out")?,
-            mlp: Mlp::load(checkpoint, name, n_state, precision)?,
+            mlp: Mlp::load(loader, name, n_state)?,
         })
     }
 

@@ -1,9 +1,10 @@
 //! The encoder: a window's log-mel spectrogram to audio features.
 
-use boswell_kernels::{Attention, Epilogue, Input, Linear, Precision, Threads, Weights, add, linear};
+use boswell_kernels::{Attention, Epilogue, Input, Linear, Precision, Threads, add, linear};
 
-use crate::layer::{self, LayerNorm, Mlp};
-use crate::{Checkpoint, Dims, Error};
+use crate::layer::{LayerNorm, Mlp};
+use crate::loader::Loader;
+use crate::{Dims, Error};
 
 /// What the encoder heard in one window: `[n_audio_ctx, n_audio_state]`, 20 ms a row.
 #[derive(Clone, Debug)]
@@ -43,23 +44,17 @@ pub(crate) struct Scratch {
 }
 
 impl Encoder {
-    pub(crate) fn load(
-        checkpoint: &Checkpoint,
-        threads: &Threads,
-        precision: Precision,
-    ) -> Result<Self, Error> {
-        let dims = *checkpoint.dims();
+    pub(crate) fn load(loader: &Loader<'_>, dims: Dims) -> Result<Self, Error> {
         let n_state = dims.n_audio_state;
-        let block =
-            |idx: usize| Block::load(checkpoint, &format!("encoder.blocks.{idx}"), n_state, precision);
+        let block = |idx: usize| Block::load(loader, &format!("encoder.blocks.{idx}"), n_state);
         Ok(Self {
             dims,
-            precision,
-            conv1: convolution(checkpoint, "encoder.conv1", n_state, dims.n_mels, precision)?,
-            conv2: convolution(checkpoint, "encoder.conv2", n_state, n_state, precision)?,
-            positions: checkpoint.values("encoder.positional_embedding", &[dims.n_audio_ctx, n_state])?,
-            blocks: layer::make_each(threads, dims.n_audio_layer, block)?,
-            ln_post: LayerNorm::load(checkpoint, "encoder.ln_post", n_state)?,
+            precision: loader.precision,
+            conv1: convolution(loader, "encoder.conv1", n_state, dims.n_mels)?,
+            conv2: convolution(loader, "encoder.conv2", n_state, n_state)?,
+            positions: loader.values("encoder.positional_embedding", &[dims.n_audio_ctx, n_state])?,
+            blocks: loader.make_each(dims.n_audio_layer, block)?,
+            ln_post: LayerNorm::load(loader, "encoder.ln_post", n_state)?,
         })
     }
 
@@ -119,17 +114,12 @@ impl Encoder {
 }
 
 impl Block {
-    fn load(
-        checkpoint: &Checkpoint,
-        name: &str,
-        n_state: usize,
-        precision: Precision,
-    ) -> Result<Self, Error> {
+    fn load(loader: &Loader<'_>, name: &str, n_state: usize) -> Result<Self, Error> {
         Ok(Self {
-            attn_ln: LayerNorm::load(checkpoint, &format!("{name}.attn_ln"), n_state)?,
-            qkv: layer::query_key_value(checkpoint, &format!("{name}.attn"), n_state, precision)?,
-            out: layer::linear(checkpoint, &format!("{name}.attn.out"), n_state, n_state, precision)?,
-            mlp: Mlp::load(checkpoint, name, n_state, precision)?,
+            attn_ln: LayerNorm::load(loader, &format!("{name}.attn_ln"), n_state)?,
+            qkv: loader.query_key_value(&format!("{name}.attn"), n_state)?,
+            out: loader.linear(&format!("{name}.attn.out"), n_state, n_state)?,
+            mlp: Mlp::load(loader, name, n_state)?,
         })
     }
 
@@ -148,21 +138,17 @@ impl Block {
 /// Reads a convolution of kernel 3, `[n_out, n_in, 3]`, as a linear layer over three frames, `[n_out, 3 * n_in]`.
 ///
 /// It stays in bf16 where the rest is in bytes: it is small, and all else stands on it.
-fn convolution(
-    checkpoint: &Checkpoint,
-    name: &str,
-    n_out: usize,
-    n_in: usize,
-    precision: Precision,
-) -> Result<Linear, Error> {
-    let precision = if precision == Precision::F32 { Precision::F32 } else { Precision::Bf16 };
-    let weights = checkpoint.values(&format!("{name}.weight"), &[n_out, n_in, 3])?;
-    let bias = checkpoint.values(&format!("{name}.bias"), &[n_out])?;
-    let mut rows = vec![0.0; weights.len()];
-    for (row, weights) in rows.chunks_exact_mut(3 * n_in).zip(weights.chunks_exact(3 * n_in)) {
-        for (channel, taps) in weights.chunks_exact(3).enumerate() {
-            taps.iter().enumerate().for_each(|(tap, w)| row[tap * n_in + channel] = *w);
+fn convolution(loader: &Loader<'_>, name: &str, n_out: usize, n_in: usize) -> Result<Linear, Error> {
+    let precision = if loader.precision == Precision::F32 { Precision::F32 } else { Precision::Bf16 };
+    let weights = loader.weights(name, [n_out, 3 * n_in], precision, || {
+        let weights = loader.values(&format!("{name}.weight"), &[n_out, n_in, 3])?;
+        let mut rows = vec![0.0; weights.len()];
+        for (row, weights) in rows.chunks_exact_mut(3 * n_in).zip(weights.chunks_exact(3 * n_in)) {
+            for (channel, taps) in weights.chunks_exact(3).enumerate() {
+                taps.iter().enumerate().for_each(|(tap, w)| row[tap * n_in + channel] = *w);
+            }
         }
-    }
-    Ok(Linear::new(Weights::pack(&rows, n_out, 3 * n_in, precision), bias))
+        Ok(rows)
+    })?;
+    Ok(Linear::new(weights, loader.values(&format!("{name}.bias"), &[n_out])?))
 }

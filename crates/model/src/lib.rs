@@ -7,7 +7,9 @@ mod encoder;
 mod error;
 mod generation;
 mod layer;
+mod loader;
 mod network;
+mod packed;
 mod tokenizer;
 
 pub use boswell_kernels::{InstructionSet, Precision};

@@ -7,6 +7,7 @@ use boswell_kernels::{KeyValues, Precision, Threads};
 
 use crate::decoder::{Decoder, Spare};
 use crate::encoder::Encoder;
+use crate::loader::Loader;
 use crate::{AudioFeatures, Checkpoint, Dims, Error, Generation, Row, Scratch, Step, Tokenizer, Watch};
 
 /// How a model is loaded.
@@ -16,13 +17,16 @@ pub struct LoadOptions {
     pub threads: usize,
     /// The numbers that weights are kept in.
     pub precision: Precision,
+    /// Whether weights of less than f32 are kept, as they are packed for this CPU, in a file beside the model, which
+    /// makes the next start faster. A folder that cannot be written to does no harm.
+    pub keep_packed: bool,
 }
 
 impl Default for LoadOptions {
-    /// All cores, f32.
+    /// All cores, f32, nothing kept.
     fn default() -> Self {
         let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        Self { threads, precision: Precision::F32 }
+        Self { threads, precision: Precision::F32, keep_packed: false }
     }
 }
 
@@ -72,25 +76,27 @@ impl Model {
     /// # Errors
     /// If the checkpoint lacks a tensor, or has one of another shape.
     pub fn new(checkpoint: &Checkpoint, options: &LoadOptions) -> Result<Self, Error> {
-        let LoadOptions { threads, precision } = *options;
         let started = std::time::Instant::now();
         let dims = checkpoint.dims();
         if dims.n_text_state != dims.n_audio_state {
             let expected = format!("{}, as n_audio_state", dims.n_audio_state);
             return Err(Error::field(checkpoint.name(), "n_text_state", dims.n_text_state, expected));
         }
-        let threads = Threads::new(threads);
+        let threads = Threads::new(options.threads);
+        let loader = Loader::new(checkpoint, &threads, options);
+        let (encoder, decoder) = (Encoder::load(&loader, *dims)?, Decoder::load(&loader, *dims)?);
+        loader.finish();
         let model = Self {
-            dims: *checkpoint.dims(),
+            dims: *dims,
             generation: checkpoint.generation().clone(),
             tokenizer: checkpoint.tokenizer()?,
-            encoder: Encoder::load(checkpoint, &threads, precision)?,
-            decoder: Decoder::load(checkpoint, &threads, precision)?,
+            encoder,
+            decoder,
             threads,
             kept: Mutex::default(),
             spare: Mutex::default(),
         };
-        tracing::debug!(dims = ?model.dims, threads = model.threads.count(), ?precision, elapsed = ?started.elapsed(), "model loaded");
+        tracing::debug!(dims = ?model.dims, threads = model.threads.count(), precision = %options.precision, elapsed = ?started.elapsed(), "model loaded");
         Ok(model)
     }
 

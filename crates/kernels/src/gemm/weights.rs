@@ -1,6 +1,7 @@
 //! The weights of a linear layer, packed for the register tile of this CPU.
 
 use std::fmt;
+use std::sync::Arc;
 
 use half::bf16;
 use half::slice::HalfFloatSliceExt;
@@ -51,22 +52,57 @@ impl Precision {
     }
 }
 
+/// Memory that packed weights stand in; may be a part of a file that is mapped.
+pub type Words = Arc<dyn AsRef<[u32]> + Send + Sync>;
+
 /// The weights `[n_out, n_in]` of a linear layer, packed for this CPU.
 ///
 /// They stand in panels, `[n_panels, n_words, panel]`: a panel is as wide as the register tile, and a word holds the
 /// weights of one output for one, two or four neighbouring inputs.
 pub struct Weights {
+    shape: Shape,
+    /// The panels, with zeros beyond both ends. For bytes, what a step of each output's weights is worth comes next,
+    /// and then the sum of its weights, each f32 and up to a whole panel.
+    words: Words,
+}
+
+/// What tells how weights are packed.
+#[derive(Clone, Copy)]
+struct Shape {
     n_out: usize,
     n_in: usize,
     set: InstructionSet,
     precision: Precision,
     tile: Tile,
-    n_words: usize,  // of one output: n_in.div_ceil(per word), up to whole steps of the tile
-    panels: Aligned, // [n_out.div_ceil(panel), n_words, panel], zeros beyond both ends
-    /// For bytes: what one step of each output's weights is worth, up to a whole panel.
-    scales: Vec<f32>,
-    /// For bytes: the sum of each output's weights, up to a whole panel.
-    sums: Vec<f32>,
+    n_words: usize, // of one output: n_in.div_ceil(per word), up to whole steps of the tile
+}
+
+impl Shape {
+    fn new(set: InstructionSet, n_out: usize, n_in: usize, precision: Precision) -> Self {
+        let tile = set.tile();
+        let n_words = n_in.div_ceil(precision.per_word()).next_multiple_of(tile.steps);
+        Self { n_out, n_in, set, precision, tile, n_words }
+    }
+
+    /// For this CPU.
+    fn here(n_out: usize, n_in: usize, precision: Precision) -> Self {
+        Self::new(InstructionSet::detect().for_words_of(precision.per_word()), n_out, n_in, precision)
+    }
+
+    /// The outputs, up to a whole panel.
+    fn n_columns(self) -> usize {
+        self.n_out.next_multiple_of(self.tile.columns)
+    }
+
+    fn panels_len(self) -> usize {
+        self.n_columns() * self.n_words
+    }
+
+    /// Words of all.
+    fn len(self) -> usize {
+        let scales = if self.precision == Precision::Int8 { 2 * self.n_columns() } else { 0 };
+        self.panels_len() + scales
+    }
 }
 
 impl Weights {
@@ -75,10 +111,10 @@ impl Weights {
     /// # Panics
     /// If `weights` has another length.
     pub fn pack(weights: &[f32], n_out: usize, n_in: usize, precision: Precision) -> Self {
-        let set = InstructionSet::detect().for_words_of(precision.per_word());
-        Self::pack_for(set, weights, n_out, n_in, precision)
+        Self::pack_as(Shape::here(n_out, n_in, precision), weights)
     }
 
+    #[cfg(test)]
     pub(super) fn pack_for(
         set: InstructionSet,
         weights: &[f32],
@@ -86,43 +122,72 @@ impl Weights {
         n_in: usize,
         precision: Precision,
     ) -> Self {
+        Self::pack_as(Shape::new(set, n_out, n_in, precision), weights)
+    }
+
+    fn pack_as(shape: Shape, weights: &[f32]) -> Self {
+        let Shape { n_out, n_in, precision, n_words, .. } = shape;
         assert_eq!(weights.len(), n_out * n_in, "the weights are not [n_out, n_in]");
-        let tile = set.tile();
-        let panel = tile.columns;
-        let n_words = n_in.div_ceil(precision.per_word()).next_multiple_of(tile.steps);
-        let mut panels = Aligned::zeroed(n_out.div_ceil(panel) * n_words * panel);
-        let (mut scales, mut sums) = (Vec::new(), Vec::new());
+        let panel = shape.tile.columns;
+        let mut words = Aligned::zeroed(shape.len());
+        let (panels, scales) = words.words_mut()[..shape.len()].split_at_mut(shape.panels_len());
+        let half = scales.len() / 2;
+        let (steps, sums) = bytemuck::cast_slice_mut::<_, f32>(scales).split_at_mut(half);
         let mut rows = vec![0; panel * n_words]; // one panel's, before they are its columns
-        let panels_words = panels.words_mut().chunks_exact_mut(n_words * panel);
-        for (weights, out) in weights.chunks(panel * n_in).zip(panels_words) {
-            for (row, words) in weights.chunks_exact(n_in).zip(rows.chunks_exact_mut(n_words)) {
+        for (idx, (weights, out)) in
+            weights.chunks(panel * n_in).zip(panels.chunks_exact_mut(n_words * panel)).enumerate()
+        {
+            for (at, (row, words)) in
+                (idx * panel..).zip(weights.chunks_exact(n_in).zip(rows.chunks_exact_mut(n_words)))
+            {
                 if let Some(scale) = words_of_row(row, precision, words) {
-                    scales.push(scale.step);
-                    sums.push(scale.sum);
+                    (steps[at], sums[at]) = (scale.step, scale.sum);
                 }
             }
             transpose(&rows, (weights.len() / n_in, n_words), n_words, out, panel);
         }
-        if precision == Precision::Int8 {
-            scales.resize(n_out.next_multiple_of(panel), 0.0);
-            sums.resize(n_out.next_multiple_of(panel), 0.0);
-        }
-        Self { n_out, n_in, set, precision, tile, n_words, panels, scales, sums }
+        Self { shape, words: Arc::new(words) }
+    }
+
+    /// The length of packed weights of a shape, in words of 32 bits.
+    pub fn packed_len(n_out: usize, n_in: usize, precision: Precision) -> usize {
+        Shape::here(n_out, n_in, precision).len()
+    }
+
+    /// Weights that [`Weights::pack`] packed before, on a CPU with the same [`Weights::layout`].
+    ///
+    /// # Panics
+    /// If there are not [`Weights::packed_len`] words.
+    pub fn from_packed(words: Words, n_out: usize, n_in: usize, precision: Precision) -> Self {
+        let shape = Shape::here(n_out, n_in, precision);
+        assert_eq!((*words).as_ref().len(), shape.len(), "the packed weights are not [{n_out}, {n_in}]");
+        Self { shape, words }
+    }
+
+    /// The packed words, [`Weights::packed_len`] of them, and maybe some of zero behind.
+    pub fn packed(&self) -> Words {
+        self.words.clone()
+    }
+
+    /// A name for the way in which this CPU has weights packed: where the names are equal, so are the words.
+    pub fn layout(precision: Precision) -> String {
+        let Shape { tile, .. } = Shape::here(1, 1, precision);
+        format!("{precision}-{}x{}", tile.columns, tile.steps)
     }
 
     /// The number of outputs: rows of the matrix.
     pub fn n_out(&self) -> usize {
-        self.n_out
+        self.shape.n_out
     }
 
     /// The number of inputs: columns of the matrix.
     pub fn n_in(&self) -> usize {
-        self.n_in
+        self.shape.n_in
     }
 
     /// The numbers that the weights are kept in.
     pub fn precision(&self) -> Precision {
-        self.precision
+        self.shape.precision
     }
 
     /// Reads one row of the matrix back, `[n_in]`: the embedding of a token, where the layer is an embedding too.
@@ -130,12 +195,14 @@ impl Weights {
     /// # Panics
     /// If there is no such row, or `out` is not as long as a row.
     pub fn row(&self, idx: usize, out: &mut [f32]) {
-        assert!(idx < self.n_out && out.len() == self.n_in, "no such row, or out is not one row");
-        let panel = self.tile.columns;
+        let Shape { n_out, n_in, precision, tile, .. } = self.shape;
+        assert!(idx < n_out && out.len() == n_in, "no such row, or out is not one row");
+        let panel = tile.columns;
+        let scale = self.scales().0.get(idx).copied().unwrap_or_default();
         let column = self.panel(idx / panel)[idx % panel..].iter().step_by(panel);
-        for (out, word) in out.chunks_mut(self.precision.per_word()).zip(column) {
+        for (out, word) in out.chunks_mut(precision.per_word()).zip(column) {
             let bytes = word.to_le_bytes();
-            match self.precision {
+            match precision {
                 Precision::F32 => out[0] = f32::from_bits(*word),
                 Precision::Bf16 => {
                     let halves = bytes.chunks_exact(2).map(|half| bf16::from_le_bytes([half[0], half[1]]));
@@ -143,33 +210,34 @@ impl Weights {
                 }
                 Precision::Int8 => {
                     let steps = bytes.map(|byte| f32::from(byte.cast_signed()));
-                    out.iter_mut().zip(steps).for_each(|(out, steps)| *out = steps * self.scales[idx]);
+                    out.iter_mut().zip(steps).for_each(|(out, steps)| *out = steps * scale);
                 }
             }
         }
     }
 
     pub(super) fn set(&self) -> InstructionSet {
-        self.set
+        self.shape.set
     }
 
     pub(super) fn tile(&self) -> Tile {
-        self.tile
+        self.shape.tile
     }
 
     pub(super) fn n_words(&self) -> usize {
-        self.n_words
+        self.shape.n_words
     }
 
     /// `[n_words, panel]`
     pub(super) fn panel(&self, idx: usize) -> &[u32] {
-        let len = self.n_words * self.tile.columns;
-        &self.panels.words()[idx * len..][..len]
+        let len = self.shape.n_words * self.shape.tile.columns;
+        &(*self.words).as_ref()[..self.shape.panels_len()][idx * len..][..len]
     }
 
     /// For bytes: what a step of each output's weights is worth, and the sum of its weights.
     pub(super) fn scales(&self) -> (&[f32], &[f32]) {
-        (&self.scales, &self.sums)
+        let scales = &(*self.words).as_ref()[self.shape.panels_len()..self.shape.len()];
+        bytemuck::cast_slice(scales).split_at(scales.len() / 2)
     }
 }
 

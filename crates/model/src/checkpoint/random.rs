@@ -134,7 +134,9 @@ mod tests {
         };
         let checkpoint = Checkpoint::random("random", dims);
         for precision in [Precision::F32, Precision::Bf16, Precision::Int8] {
-            let model = Model::new(&checkpoint, &LoadOptions { threads: 1, precision }).unwrap();
+            let model =
+                Model::new(&checkpoint, &LoadOptions { threads: 1, precision, ..LoadOptions::default() })
+                    .unwrap();
             let mut row = model.start(&model.encode(&[0.1; 80 * 100]));
             let mut logits = vec![0.0; 51865];
             let mut token = 50258;

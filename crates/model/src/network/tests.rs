@@ -47,6 +47,11 @@ fn jfk() -> Vec<f32> {
     rows.flat_map(|row| row.iter().copied().chain(std::iter::repeat(row[1103])).take(3000)).collect()
 }
 
+fn real_encoder(checkpoint: &Checkpoint, threads: &Threads, precision: Precision) -> Encoder {
+    let options = LoadOptions { precision, ..LoadOptions::default() };
+    Encoder::load(&Loader::new(checkpoint, threads, &options), *checkpoint.dims()).unwrap()
+}
+
 /// The golden models in all the formats that they come in.
 fn golden_models() -> Vec<(&'static str, &'static str, Model)> {
     let hf = tempfile::tempdir().unwrap();
@@ -57,7 +62,7 @@ fn golden_models() -> Vec<(&'static str, &'static str, Model)> {
     ] {
         std::fs::copy(shared("golden/model").join(from), hf.path().join(to)).unwrap();
     }
-    let options = LoadOptions { threads: 2, precision: Precision::F32 };
+    let options = LoadOptions { threads: 2, ..LoadOptions::default() };
     let golden = |file: &str| shared("golden/model").join(file);
     let paths = [
         ("tiny", "Hugging Face", hf.path().to_owned()),
@@ -182,7 +187,7 @@ fn the_real_base_encoder_equals_the_reference() {
     let golden = tensors(&format!("{folder}/golden.safetensors"));
     let checkpoint = Checkpoint::open(&shared(folder)).unwrap();
     let threads = Threads::new(2);
-    let encoder = Encoder::load(&checkpoint, &threads, Precision::F32).unwrap();
+    let encoder = real_encoder(&checkpoint, &threads, Precision::F32);
     let mut scratch = encoder.scratch();
     let features = encoder.run(&threads, &golden["log_mel"].1, &mut scratch, |stage, x| {
         let name = match stage.checked_sub(1) {
@@ -223,7 +228,7 @@ fn the_real_base_encoder_loses_little_in_bf16_and_int8() {
     let checkpoint = Checkpoint::open(&shared(folder)).unwrap();
     let threads = Threads::new(2);
     let run = |precision| {
-        let encoder = Encoder::load(&checkpoint, &threads, precision).unwrap();
+        let encoder = real_encoder(&checkpoint, &threads, precision);
         encoder.run(&threads, &mel, &mut encoder.scratch(), |_, _| {}).to_vec()
     };
     let exact = run(Precision::F32);
