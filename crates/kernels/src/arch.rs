@@ -26,10 +26,9 @@ pub trait Simd: Copy {
     const TILE_ROWS: usize;
     /// Columns of a register tile: the width of a panel of packed weights. A multiple of [`Simd::LANES`].
     const TILE_COLUMNS: usize;
-    /// A tile's products are added up over a multiple of so many words; what is packed ends in words of zero.
+    /// A tile's products are added up over a multiple of so many words, which stand side by side in the left factor;
+    /// what is packed ends in words of zero.
     const TILE_STEPS: usize = 1;
-    /// Whether the left factor of a tile is packed row by row, `[rows, n_k]`, and not step by step, `[n_k, rows]`.
-    const IS_ROW_MAJOR: bool = false;
     /// A vector of [`Simd::LANES`] numbers.
     type F32: Copy;
     /// A vector of [`Simd::LANES`] words of 32 bits: `i32`, pairs of bf16 or quads of bytes.
@@ -109,8 +108,8 @@ pub trait Simd: Copy {
     /// words is what [`Product`] says.
     ///
     /// - `rows`: rows of the tile, 1 to [`Simd::TILE_ROWS`].
-    /// - `a`: `[n_k, a_stride]`, of which the first `rows` columns are read; if [`Simd::IS_ROW_MAJOR`],
-    ///   `[rows, a_stride]`, of which the first `n_k` columns are read, with room for [`Simd::TILE_ROWS`] rows.
+    /// - `a`: `[n_k / TILE_STEPS, a_stride / TILE_STEPS, TILE_STEPS]`, pieces of rows, of which the first `rows` are
+    ///   read; if pieces are longer than a word, there is room for [`Simd::TILE_ROWS`].
     /// - `b`: `[n_k, TILE_COLUMNS]`, `n_k` a multiple of [`Simd::TILE_STEPS`].
     /// - `out`: `[rows, TILE_COLUMNS]`, overwritten, or added to if `accumulate`.
     fn tile<P: Product>(

@@ -11,7 +11,7 @@ use std::marker::PhantomData;
 use crate::arch::{Bf16, F32, InstructionSet, Kernel, Product, Simd, run_on};
 use crate::line::Aligned;
 use crate::threads::{Threads, TileMut};
-use crate::transpose::transpose;
+use crate::transpose::{lay_tile, transpose};
 use crate::vector::{MAX_LANES, exp2, exp2_rough, for_each_vector};
 
 /// Keys in a block, or a few less: its scores fit in the first-level cache.
@@ -207,35 +207,29 @@ impl<'a> Rows<'a> {
     }
 }
 
-/// Packs rows into columns `[n_words, width]`, `width` rows at a time. `words` is room for so many packed rows.
+/// Packs the rows of a factor of tiles, `width` rows at a time, `[n_words, width]`; `lay` is how that is laid out.
+/// `words` is room for so many packed rows.
 #[inline(always)]
-fn pack_columns<S: Simd, P: Factor>(
+fn pack<S: Simd, P: Factor>(
     simd: S,
     rows: Rows<'_>,
-    width: usize,
-    scale: f32,
+    (width, scale): (usize, f32),
     words: &mut [u32],
     out: &mut [u32],
+    lay: impl Fn(&[u32], (usize, usize), usize, &mut [u32], usize),
 ) {
     let n_words = words_of_head::<S, P>(rows.len);
     let row_len = n_words.next_multiple_of(S::LANES);
+    let n_packed = rows.len.next_multiple_of(S::LANES) / P::PER_WORD;
     let mut rows = rows.iter();
     for out in out.chunks_exact_mut(n_words * width) {
         let mut n_rows = 0;
         for (row, words) in rows.by_ref().take(width).zip(words.chunks_exact_mut(row_len)) {
             P::pack(simd, row, scale, words);
+            words[n_packed..].fill(0);
             n_rows += 1;
         }
-        transpose(words, (n_rows, row_len), n_words, out, width);
-    }
-}
-
-/// Packs rows one after the other, `[rows, n_words]`.
-#[inline(always)]
-fn pack_rows<S: Simd, P: Factor>(simd: S, rows: Rows<'_>, out: &mut [u32]) {
-    let n_words = words_of_head::<S, P>(rows.len);
-    for (row, out) in rows.iter().zip(out.chunks_exact_mut(n_words)) {
-        P::pack(simd, row, 1.0, out);
+        lay(words, (n_rows, row_len), n_words, out, width);
     }
 }
 
@@ -247,7 +241,7 @@ fn words_of_head<S: Simd, P: Factor>(head_dim: usize) -> usize {
 
 struct PackKeys<'a, P> {
     rows: Rows<'a>,
-    out: &'a mut [u32], // [tiles of keys, words of a head, tile rows], or [keys, words of a head]
+    out: &'a mut [u32], // tiles of keys, each as `lay_tile` has it
     factor: PhantomData<P>,
 }
 
@@ -256,18 +250,14 @@ impl<P: Factor> Kernel for PackKeys<'_, P> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        if S::IS_ROW_MAJOR {
-            pack_rows::<S, P>(simd, self.rows, self.out);
-        } else {
-            let mut words = [0; MAX_COLUMNS * MAX_HEAD_DIM];
-            pack_columns::<S, P>(simd, self.rows, S::TILE_ROWS, 1.0, &mut words, self.out);
-        }
+        let mut words = [0; MAX_COLUMNS * MAX_HEAD_DIM];
+        pack::<S, P>(simd, self.rows, (S::TILE_ROWS, 1.0), &mut words, self.out, lay_tile::<S>);
     }
 }
 
 struct PackValues<'a, P> {
     rows: Rows<'a>,
-    out: &'a mut [u32], // [words of positions, head_dim], or [head_dim and more, words of positions]
+    out: &'a mut [u32], // [words of positions / TILE_STEPS, head_dim or more, TILE_STEPS]
     factor: PhantomData<P>,
 }
 
@@ -278,19 +268,18 @@ impl<P: Factor> Kernel for PackValues<'_, P> {
     fn run<S: Simd>(self, simd: S) {
         let head_dim = self.rows.len;
         let mut rows = self.rows.iter();
-        if !S::IS_ROW_MAJOR {
+        if S::TILE_STEPS == 1 {
             for out in self.out.chunks_exact_mut(head_dim) {
                 join_rows::<S, P>(simd, &mut rows, out);
             }
             return;
         }
-        let n_words = self.out.len() / head_dim.next_multiple_of(S::TILE_ROWS);
         let mut words = [0; MAX_STEPS * MAX_HEAD_DIM];
-        for first in (0..n_words).step_by(S::TILE_STEPS) {
+        for out in self.out.chunks_exact_mut(head_dim.next_multiple_of(S::TILE_ROWS) * S::TILE_STEPS) {
             for words in words.chunks_exact_mut(head_dim).take(S::TILE_STEPS) {
                 join_rows::<S, P>(simd, &mut rows, words);
             }
-            transpose(&words, (S::TILE_STEPS, head_dim), head_dim, &mut self.out[first..], n_words);
+            transpose(&words, (S::TILE_STEPS, head_dim), head_dim, out, S::TILE_STEPS);
         }
     }
 }
@@ -355,14 +344,14 @@ impl<P: Factor> Kernel for Attend<'_, '_, P> {
         queries.fill(0);
         // Scores are powers of two.
         let scale = std::f32::consts::LOG2_E / (head_dim as f32).sqrt();
-        pack_columns::<S, P>(simd, head.queries, panel, scale, rows, queries);
+        pack::<S, P>(simd, head.queries, (panel, scale), rows, queries, transpose);
         sums.fill(0);
         let mut running = Running::new(simd);
         simd.prepare_tiles();
         for (idx, keys) in head.keys.chunks(block * n_words).enumerate() {
             let first = idx * block;
             let n_keys = block.min(head.n_keys - first);
-            let stride = if S::IS_ROW_MAJOR { n_words } else { S::TILE_ROWS };
+            let stride = S::TILE_ROWS * S::TILE_STEPS;
             let tiles = keys.chunks_exact(S::TILE_ROWS * n_words);
             for (keys, scores) in tiles.zip(scores[..n_keys * panel].chunks_mut(S::TILE_ROWS * panel)) {
                 simd.tile::<P>(scores.len() / panel, keys, stride, queries, scores, false);
@@ -396,16 +385,14 @@ impl Values<'_> {
     fn add<S: Simd, P: Factor>(self, simd: S, probabilities: &[u32], sums: &mut [u32]) {
         let Self { words, head_dim, first } = self;
         let n_tiles = head_dim.div_ceil(S::TILE_ROWS);
-        let rows = if S::IS_ROW_MAJOR { S::TILE_ROWS } else { head_dim.div_ceil(n_tiles) };
-        let n_words = words.len() / head_dim.next_multiple_of(S::TILE_ROWS);
+        let (rows, stride) = match S::TILE_STEPS {
+            1 => (head_dim.div_ceil(n_tiles), head_dim),
+            n => (S::TILE_ROWS, n_tiles * S::TILE_ROWS * n),
+        };
+        let values = &words[first / S::TILE_STEPS * stride..];
         for (idx, sums) in sums.chunks_mut(rows * S::TILE_COLUMNS).enumerate() {
-            let n = sums.len() / S::TILE_COLUMNS;
-            let (values, stride) = if S::IS_ROW_MAJOR {
-                (&words[idx * rows * n_words + first..], n_words)
-            } else {
-                (&words[first * head_dim + idx * rows..], head_dim)
-            };
-            simd.tile::<P>(n, values, stride, probabilities, sums, true);
+            let values = &values[idx * rows * S::TILE_STEPS..];
+            simd.tile::<P>(sums.len() / S::TILE_COLUMNS, values, stride, probabilities, sums, true);
         }
     }
 }

@@ -155,7 +155,7 @@ impl Block<'_, '_> {
     fn multiply<S: Simd, P: Factor>(self, simd: S) {
         let Self { input, weights, rows, packed, mut finish } = self;
         packed.pack(simd, input, rows.clone(), weights);
-        let stride = if S::IS_ROW_MAJOR { weights.n_words() } else { S::TILE_ROWS };
+        let stride = S::TILE_ROWS * S::TILE_STEPS;
         let tile_len = weights.n_words() * S::TILE_ROWS;
         let panels = finish.columns.start / S::TILE_COLUMNS..finish.columns.end.div_ceil(S::TILE_COLUMNS);
         let scales = weights.scales();

@@ -115,13 +115,14 @@ pub(super) fn tile<P: Product>(
 fn whole<P: Product>(rows: usize, a: &[u32], a_stride: usize, b: &[u32], out: &mut [u32], accumulate: bool) {
     let n_k = b.len() / COLUMNS;
     assert!(n_k.is_multiple_of(STEPS) && b.len() == n_k * COLUMNS, "b is not whole steps of a tile");
-    assert!(a_stride >= n_k && a.len() >= (rows - 1) * a_stride + n_k, "a is shorter than its rows");
+    let n_steps = n_k / STEPS;
+    assert!(n_steps == 0 || a.len() >= (n_steps - 1) * a_stride + rows * STEPS, "a is shorter than its rows");
     assert!(out.len() >= rows * COLUMNS, "out is shorter than the tile");
     let product = Operands {
         a: a.as_ptr(),
         a_bytes: 4 * a_stride,
         b: b.as_ptr(),
-        n_steps: n_k / STEPS,
+        n_steps,
         out: out.as_mut_ptr(),
         accumulate,
     };
@@ -139,7 +140,7 @@ fn whole<P: Product>(rows: usize, a: &[u32], a_stride: usize, b: &[u32], out: &m
 
 /// The operands of the assembly, with bounds checked.
 struct Operands {
-    a: *const u32, // 16 or 32 rows of at least `STEPS * n_steps` words, `a_bytes` apart
+    a: *const u32, // `n_steps` pieces of 16 or 32 rows of `STEPS` words, `a_bytes` apart
     a_bytes: usize,
     b: *const u32, // [STEPS * n_steps, COLUMNS]
     n_steps: usize,
@@ -167,12 +168,12 @@ macro_rules! products {
                     "test {n}, {n}",
                     "jz 4f",
                     "3:",
-                    "tileloadd tmm4, [{a} + {a_bytes}*1]",
+                    "tileloadd tmm4, [{a} + {line}*1]",
                     "tileloadd tmm6, [{b} + {row}*1]",
                     concat!($dot, " tmm0, tmm4, tmm6"),
                     "tileloadd tmm7, [{b} + {row}*1 + 64]",
                     concat!($dot, " tmm1, tmm4, tmm7"),
-                    "add {a}, 64",
+                    "add {a}, {a_bytes}",
                     "add {b}, 2048",
                     "dec {n}",
                     "jnz 3b",
@@ -181,6 +182,7 @@ macro_rules! products {
                     "tilestored [{out} + {row}*1 + 64], tmm1",
                     a = inout(reg) x.a => _,
                     a_bytes = in(reg) x.a_bytes,
+                    line = in(reg) 4 * STEPS,
                     b = inout(reg) x.b => _,
                     n = inout(reg) x.n_steps => _,
                     out = in(reg) x.out,
@@ -196,7 +198,7 @@ macro_rules! products {
         /// The CPU has AMX, its registers are configured, and the operands are as long as they say.
         #[inline(always)]
         unsafe fn $name_32(x: Operands) {
-            // SAFETY: as the function's; the lower half of `a` and of `out` is 16 rows further.
+            // SAFETY: as the function's; the lower half of a piece of `a` and of `out` is 16 rows further.
             unsafe {
                 asm!(
                     "tilezero tmm0",
@@ -213,16 +215,15 @@ macro_rules! products {
                     "test {n}, {n}",
                     "jz 4f",
                     "3:",
-                    "tileloadd tmm4, [{a} + {a_bytes}*1]",
+                    "tileloadd tmm4, [{a} + {line}*1]",
                     "tileloadd tmm6, [{b} + {row}*1]",
                     concat!($dot, " tmm0, tmm4, tmm6"),
                     "tileloadd tmm7, [{b} + {row}*1 + 64]",
                     concat!($dot, " tmm1, tmm4, tmm7"),
-                    "tileloadd tmm5, [{low} + {a_bytes}*1]",
+                    "tileloadd tmm5, [{a} + {line}*1 + 1024]",
                     concat!($dot, " tmm2, tmm5, tmm6"),
                     concat!($dot, " tmm3, tmm5, tmm7"),
-                    "add {a}, 64",
-                    "add {low}, 64",
+                    "add {a}, {a_bytes}",
                     "add {b}, 2048",
                     "dec {n}",
                     "jnz 3b",
@@ -232,8 +233,8 @@ macro_rules! products {
                     "tilestored [{out} + {row}*1 + 2048], tmm2",
                     "tilestored [{out} + {row}*1 + 2112], tmm3",
                     a = inout(reg) x.a => _,
-                    low = inout(reg) x.a.byte_add(STEPS * x.a_bytes) => _,
                     a_bytes = in(reg) x.a_bytes,
+                    line = in(reg) 4 * STEPS,
                     b = inout(reg) x.b => _,
                     n = inout(reg) x.n_steps => _,
                     out = in(reg) x.out,

@@ -64,7 +64,6 @@ impl<const VNNI: bool, const BF16: bool, const AMX: bool> Simd for Avx512<VNNI, 
     const TILE_ROWS: usize = if AMX { amx::ROWS } else { 12 };
     const TILE_COLUMNS: usize = 32;
     const TILE_STEPS: usize = if AMX { amx::STEPS } else { 1 };
-    const IS_ROW_MAJOR: bool = AMX;
     type F32 = __m512;
     type Words = __m512i;
 

@@ -34,7 +34,7 @@ impl Kernel for CheckTiles {
 
     fn run<S: Simd>(self, simd: S) {
         simd.prepare_tiles();
-        if !S::IS_ROW_MAJOR {
+        if S::TILE_STEPS == 1 {
             check_tiles::<S, F32>(simd); // AMX has none
         }
         check_tiles::<S, Bf16>(simd);
@@ -47,16 +47,16 @@ fn check_tiles<S: Simd, P: Product>(simd: S) {
     for rows in 1..=S::TILE_ROWS {
         for (n_k, extra) in [(0, 0), (1, 0), (7, S::TILE_ROWS - rows), (64, 64)] {
             let n_k = n_k * S::TILE_STEPS;
-            let (a_stride, n_strides) =
-                if S::IS_ROW_MAJOR { (n_k + extra, S::TILE_ROWS) } else { (rows + extra, n_k) };
-            let (a, b) = (words::<P>(n_strides * a_stride, 1), words::<P>(n_k * columns, 2));
+            let room = if S::TILE_STEPS == 1 { rows } else { S::TILE_ROWS };
+            let a_stride = (room + extra) * S::TILE_STEPS;
+            let (a, b) = (words::<P>(n_k / S::TILE_STEPS * a_stride, 1), words::<P>(n_k * columns, 2));
             let mut out = vec![0x7fff_ffff; rows * columns];
             for n_times in [1.0, 2.0] {
                 simd.tile::<P>(rows, &a, a_stride, &b, &mut out, n_times > 1.0);
                 for (idx, found) in out.iter().enumerate() {
                     let (i, j) = (idx / columns, idx % columns);
                     let product = |k: usize| {
-                        let a_idx = if S::IS_ROW_MAJOR { i * a_stride + k } else { k * a_stride + i };
+                        let a_idx = k / S::TILE_STEPS * a_stride + i * S::TILE_STEPS + k % S::TILE_STEPS;
                         let (a, b) = (unpack::<P>(a[a_idx], false), unpack::<P>(b[k * columns + j], true));
                         a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>()
                     };

@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::{Input, Precision, Weights};
 use crate::arch::Simd;
 use crate::line::Aligned;
-use crate::transpose::transpose;
+use crate::transpose::lay_tile;
 use crate::vector::for_each_vector;
 
 /// What one row of bytes stands for: `x = offset + scale * byte`.
@@ -15,8 +15,7 @@ pub(super) struct RowScale {
     pub(super) offset: f32,
 }
 
-/// Rows of an input in register tiles, `[tiles, n_words, TILE_ROWS]` or, as the instruction set wants it,
-/// `[tiles, TILE_ROWS, n_words]`, and the memory for it.
+/// Rows of an input in register tiles, `[tiles, n_words / TILE_STEPS, TILE_ROWS, TILE_STEPS]`, and the memory for it.
 #[derive(Default)]
 pub(super) struct PackedRows {
     words: Aligned,
@@ -45,13 +44,6 @@ impl PackedRows {
         self.len = rows.len().div_ceil(S::TILE_ROWS) * n_words * S::TILE_ROWS;
         let words = self.words.at_least(self.len);
         self.scales.clear();
-        if S::IS_ROW_MAJOR {
-            for (row, words) in rows.zip(words.chunks_exact_mut(n_words)) {
-                let x = &input.data[row * input.stride..][..weights.n_in()];
-                self.scales.extend(words_of_row(simd, x, precision, words));
-            }
-            return;
-        }
         let row_len = n_words.next_multiple_of(S::LANES);
         let tile_rows = self.tile_rows.at_least(S::TILE_ROWS * row_len);
         for (first, tile) in
@@ -62,7 +54,7 @@ impl PackedRows {
                 let x = &input.data[row * input.stride..][..weights.n_in()];
                 self.scales.extend(words_of_row(simd, x, precision, words));
             }
-            transpose(tile_rows, (rows.len(), row_len), n_words, tile, S::TILE_ROWS);
+            lay_tile::<S>(tile_rows, (rows.len(), row_len), n_words, tile, S::TILE_ROWS);
         }
     }
 }
