@@ -3,6 +3,7 @@
 //! Weights are packed once, see [`Weights`]. A task packs the rows of its part of the input the same way, so that the
 //! inner loop reads both in order. Tall inputs (the encoder) are cut by rows, thin ones (the decoder) by panels.
 
+mod mlp;
 mod rows;
 mod weights;
 
@@ -14,6 +15,7 @@ use crate::threads::{Threads, TileMut};
 use crate::vector::{gelu_rough, gelu_vector};
 use rows::{PackedRows, RowScale};
 
+pub use mlp::mlp;
 pub use weights::{Precision, Weights, Words};
 
 /// Rows that a task packs at once, in register tiles: with 2048 inputs they take half of a second-level cache.
@@ -98,21 +100,27 @@ pub fn linear(threads: &Threads, input: Input<'_>, layer: &Linear, epilogue: Epi
         return;
     }
     assert!((n_rows - 1) * stride + weights.n_in() <= data.len(), "the input is shorter than its rows");
-    let tile = weights.tile();
-    let n_tiles = n_rows.div_ceil(tile.rows);
-    let (rows, columns) = if n_tiles >= 4 * threads.count() {
-        let n_tasks = n_tiles.div_ceil(TILES_PER_TASK).next_multiple_of(threads.count());
-        (n_tiles.div_ceil(n_tasks) * tile.rows, n_out)
-    } else {
-        let n_panels = n_out.div_ceil(tile.columns);
-        (n_rows, n_panels.div_ceil(4 * threads.count()).max(1) * tile.columns)
+    let (rows, columns) = match tall_tasks(threads, n_rows, weights) {
+        Some(rows) => (rows, n_out),
+        None => {
+            let panel = weights.tile().columns;
+            (n_rows, n_out.div_ceil(panel).div_ceil(4 * threads.count()).max(1) * panel)
+        }
     };
     threads.for_each_tile(out, n_out, rows, columns, |rows, columns, out| {
         PACKED_ROWS.with_borrow_mut(|packed| {
-            let finish = Finish { bias: &layer.bias, epilogue, columns, out };
-            run_on(weights.set(), Block { input, weights, rows, packed, finish });
+            let input = Input { data: &data[rows.start * stride..], n_rows: rows.len(), stride };
+            multiply(input, layer, packed, Finish::new(layer, epilogue, rows, columns, out));
         });
     });
+}
+
+/// The rows of a task, if there are enough of them for the tasks to be cut by rows.
+fn tall_tasks(threads: &Threads, n_rows: usize, weights: &Weights) -> Option<usize> {
+    let tile = weights.tile();
+    let n_tiles = n_rows.div_ceil(tile.rows);
+    let n_tasks = n_tiles.div_ceil(TILES_PER_TASK).next_multiple_of(threads.count());
+    (n_tiles >= 4 * threads.count()).then(|| n_tiles.div_ceil(n_tasks) * tile.rows)
 }
 
 thread_local! {
@@ -120,11 +128,16 @@ thread_local! {
     static PACKED_ROWS: RefCell<PackedRows> = RefCell::default();
 }
 
-/// A task: some rows of the input times some panels of the weights.
+/// Multiplies rows with some panels of a layer's weights.
+fn multiply(input: Input<'_>, layer: &Linear, packed: &mut PackedRows, finish: Finish<'_, '_>) {
+    let weights = &layer.weights;
+    run_on(weights.set(), Block { input, weights, packed, finish });
+}
+
+/// A task: some rows times some panels of the weights.
 struct Block<'a, 'out> {
     input: Input<'a>,
     weights: &'a Weights,
-    rows: Range<usize>,
     packed: &'a mut PackedRows,
     finish: Finish<'a, 'out>,
 }
@@ -133,8 +146,22 @@ struct Block<'a, 'out> {
 struct Finish<'a, 'out> {
     bias: &'a [f32],
     epilogue: Epilogue,
+    first_row: usize,      // of `out`
     columns: Range<usize>, // starts at a panel
     out: TileMut<'out>,
+}
+
+impl<'a, 'out> Finish<'a, 'out> {
+    /// The sums become the part of these rows and columns of a matrix.
+    fn new(
+        layer: &'a Linear,
+        epilogue: Epilogue,
+        rows: Range<usize>,
+        columns: Range<usize>,
+        out: TileMut<'out>,
+    ) -> Self {
+        Self { bias: &layer.bias, epilogue, first_row: rows.start, columns, out }
+    }
 }
 
 impl Kernel for Block<'_, '_> {
@@ -153,8 +180,8 @@ impl Kernel for Block<'_, '_> {
 impl Block<'_, '_> {
     #[inline(always)]
     fn multiply<S: Simd, P: Factor>(self, simd: S) {
-        let Self { input, weights, rows, packed, mut finish } = self;
-        packed.pack(simd, input, rows.clone(), weights);
+        let Self { input, weights, packed, mut finish } = self;
+        packed.pack(simd, input, weights);
         let stride = S::TILE_ROWS * S::TILE_STEPS;
         let tile_len = weights.n_words() * S::TILE_ROWS;
         let panels = finish.columns.start / S::TILE_COLUMNS..finish.columns.end.div_ceil(S::TILE_COLUMNS);
@@ -165,11 +192,11 @@ impl Block<'_, '_> {
             let (panel, column) = (weights.panel(panel_idx), panel_idx * S::TILE_COLUMNS);
             for (idx, tile) in packed.tiles(tile_len).enumerate() {
                 let first = idx * S::TILE_ROWS;
-                let n_rows = S::TILE_ROWS.min(rows.len() - first);
+                let n_rows = S::TILE_ROWS.min(input.n_rows - first);
                 simd.tile::<P>(n_rows, tile, stride, panel, &mut sums, false);
                 for (idx, sums) in (first..first + n_rows).zip(sums.chunks_exact(S::TILE_COLUMNS)) {
                     let products = Products { sums, row: packed.scale(idx), scales, column };
-                    finish.store::<S, P>(simd, rows.start + idx, &products);
+                    finish.store::<S, P>(simd, idx, &products);
                 }
             }
         }
@@ -234,13 +261,13 @@ impl Factor for arch::Bytes {
 }
 
 impl Finish<'_, '_> {
-    /// Finishes one row of a tile and writes as much of it as the layer has outputs.
+    /// Finishes the row at `row` of the task and writes as much of it as the layer has outputs.
     #[inline(always)]
     fn store<S: Simd, P: Factor>(&mut self, simd: S, row: usize, products: &Products<'_>) {
         let column = products.column;
         let n = S::TILE_COLUMNS.min(self.columns.end - column);
         let bias = &self.bias[column..column + S::TILE_COLUMNS];
-        let out = &mut self.out.row(row)[column - self.columns.start..][..n];
+        let out = &mut self.out.row(self.first_row + row)[column - self.columns.start..][..n];
         if n == S::TILE_COLUMNS {
             return finish_row::<S, P>(simd, self.epilogue, products, bias, out);
         }

@@ -27,6 +27,11 @@ impl Aligned {
         &mut self.words_mut()[..len]
     }
 
+    /// As [`at_least`](Self::at_least), for f32.
+    pub(crate) fn numbers_at_least(&mut self, len: usize) -> &mut [f32] {
+        bytemuck::cast_slice_mut(self.at_least(len))
+    }
+
     pub(crate) fn words(&self) -> &[u32] {
         bytemuck::cast_slice(&self.lines)
     }

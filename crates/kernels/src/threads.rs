@@ -2,6 +2,7 @@
 #![allow(unsafe_code, reason = "hands borrowed work to threads that outlive the borrow, and waits for them")]
 
 use std::cell::{Cell, UnsafeCell};
+use std::marker::PhantomData;
 use std::ops::Range;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -164,20 +165,34 @@ impl Threads {
             let (rows, columns) =
                 (down..(down + rows).min(n_rows), across..(across + columns).min(n_columns));
             let data = &start;
-            task(rows.clone(), columns.clone(), TileMut { data, stride: n_columns, rows, columns });
+            let data = data.0;
+            task(
+                rows.clone(),
+                columns.clone(),
+                TileMut { data, stride: n_columns, rows, columns, matrix: PhantomData },
+            );
         });
     }
 }
 
 /// A part of a matrix that one task may write: some rows, and of them some columns.
 pub(crate) struct TileMut<'a> {
-    data: &'a Shares<f32>,
+    data: *mut f32, // of the matrix
     stride: usize,
     rows: Range<usize>,
     columns: Range<usize>,
+    matrix: PhantomData<&'a mut [f32]>,
 }
 
-impl TileMut<'_> {
+impl<'a> TileMut<'a> {
+    /// All rows and columns of a matrix of `n_columns`.
+    #[inline(always)]
+    pub(crate) fn whole(matrix: &'a mut [f32], n_columns: usize) -> Self {
+        let rows = 0..matrix.len() / n_columns;
+        let data = matrix.as_mut_ptr();
+        Self { data, stride: n_columns, rows, columns: 0..n_columns, matrix: PhantomData }
+    }
+
     /// The tile's columns of one row of the matrix.
     ///
     /// # Panics
@@ -185,10 +200,10 @@ impl TileMut<'_> {
     #[inline(always)]
     pub(crate) fn row(&mut self, row: usize) -> &mut [f32] {
         assert!(self.rows.contains(&row), "row {row} is not in the tile");
-        // SAFETY: `for_each_tile` made this tile from a matrix that holds these rows and columns, is borrowed while
-        // the tile lives, and gives no part of it to two tiles; `self` is borrowed while the row lives.
+        // SAFETY: the tile was made of a matrix that holds these rows and columns and is borrowed while the tile lives,
+        // and `for_each_tile` gives no part of it to two tiles; `self` is borrowed while the row lives.
         unsafe {
-            let start = self.data.0.add(row * self.stride + self.columns.start);
+            let start = self.data.add(row * self.stride + self.columns.start);
             std::slice::from_raw_parts_mut(start, self.columns.len())
         }
     }

@@ -39,7 +39,6 @@ pub(crate) struct Scratch {
     x: Vec<f32>,      // [n_ctx, n_state]: the residual stream
     normed: Vec<f32>, // [n_ctx, n_state]
     qkv: Vec<f32>,    // [n_ctx, 3 * n_state]
-    hidden: Vec<f32>, // [n_ctx, 4 * n_state]
     attention: Attention,
 }
 
@@ -67,7 +66,6 @@ impl Encoder {
             x: vec![0.0; n_ctx * n_state],
             normed: vec![0.0; n_ctx * n_state],
             qkv: vec![0.0; n_ctx * 3 * n_state],
-            hidden: vec![0.0; n_ctx * 4 * n_state],
             attention: Attention::new(n_ctx, n_head, n_state / n_head, self.precision != Precision::F32),
         }
     }
@@ -124,14 +122,12 @@ impl Block {
     }
 
     fn run(&self, threads: &Threads, n_state: usize, scratch: &mut Scratch) {
-        let Scratch { x, normed, qkv, hidden, attention, .. } = scratch;
+        let Scratch { x, normed, qkv, attention, .. } = scratch;
         self.attn_ln.run(threads, x, normed);
         linear(threads, Input::matrix(normed, n_state), &self.qkv, Epilogue::Store, qkv);
         attention.run(threads, qkv, normed);
         linear(threads, Input::matrix(normed, n_state), &self.out, Epilogue::Add, x);
-        self.mlp.ln.run(threads, x, normed);
-        linear(threads, Input::matrix(normed, n_state), &self.mlp.up, Epilogue::Gelu, hidden);
-        linear(threads, Input::matrix(hidden, 4 * n_state), &self.mlp.down, Epilogue::Add, x);
+        self.mlp.run(threads, x);
     }
 }
 

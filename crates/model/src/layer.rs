@@ -1,6 +1,6 @@
 //! The layers that encoder and decoder are made of, and how they are read.
 
-use boswell_kernels::{Linear, Threads, layer_norm};
+use boswell_kernels::{Linear, Threads, layer_norm, mlp};
 
 use crate::Error;
 use crate::loader::Loader;
@@ -42,6 +42,11 @@ pub(crate) struct Mlp {
 }
 
 impl Mlp {
+    /// Adds to every row of `x`, `[n_rows, n_state]`, what the MLP makes of it; for many rows.
+    pub(crate) fn run(&self, threads: &Threads, x: &mut [f32]) {
+        mlp(threads, x, [&self.ln.weight, &self.ln.bias], &self.up, &self.down);
+    }
+
     /// Reads the MLP of the block `name`.
     pub(crate) fn load(loader: &Loader<'_>, name: &str, n_state: usize) -> Result<Self, Error> {
         Ok(Self {

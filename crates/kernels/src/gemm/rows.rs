@@ -1,7 +1,5 @@
 //! The rows of an input, packed for the register tile.
 
-use std::ops::Range;
-
 use super::{Input, Precision, Weights};
 use crate::arch::Simd;
 use crate::line::Aligned;
@@ -37,19 +35,18 @@ impl PackedRows {
         self.scales.get(idx).copied().unwrap_or_default()
     }
 
-    /// Packs some rows of the input, `n_words` each.
+    /// Packs the rows of the input, `n_words` each.
     #[inline(always)]
-    pub(super) fn pack<S: Simd>(&mut self, simd: S, input: Input<'_>, rows: Range<usize>, weights: &Weights) {
+    pub(super) fn pack<S: Simd>(&mut self, simd: S, input: Input<'_>, weights: &Weights) {
         let (n_words, precision) = (weights.n_words(), weights.precision());
-        self.len = rows.len().div_ceil(S::TILE_ROWS) * n_words * S::TILE_ROWS;
+        self.len = input.n_rows.div_ceil(S::TILE_ROWS) * n_words * S::TILE_ROWS;
         let words = self.words.at_least(self.len);
         self.scales.clear();
         let row_len = n_words.next_multiple_of(S::LANES);
         let tile_rows = self.tile_rows.at_least(S::TILE_ROWS * row_len);
-        for (first, tile) in
-            rows.clone().step_by(S::TILE_ROWS).zip(words.chunks_exact_mut(n_words * S::TILE_ROWS))
-        {
-            let rows = first..rows.end.min(first + S::TILE_ROWS);
+        let tiles = words.chunks_exact_mut(n_words * S::TILE_ROWS);
+        for (first, tile) in (0..input.n_rows).step_by(S::TILE_ROWS).zip(tiles) {
+            let rows = first..input.n_rows.min(first + S::TILE_ROWS);
             for (row, words) in rows.clone().zip(tile_rows.chunks_exact_mut(row_len)) {
                 let x = &input.data[row * input.stride..][..weights.n_in()];
                 self.scales.extend(words_of_row(simd, x, precision, words));

@@ -130,3 +130,32 @@ fn an_input_that_ends_too_early_is_a_panic() {
     let input = Input { data: &[1.0; 7], n_rows: 2, stride: 4 };
     linear(&Threads::new(1), input, &layer, Epilogue::Store, &mut [0.0; 2]);
 }
+
+#[test]
+fn an_mlp_in_one_go_is_its_parts() {
+    let (n_state, n_hidden) = (40, 160);
+    let [up, down] = [(n_hidden, n_state), (n_state, n_hidden)].map(|(n_out, n_in)| {
+        [Precision::F32, Precision::Bf16, Precision::Int8].map(|precision| {
+            let weights = Weights::pack(&numbers(n_out * n_in, 1), n_out, n_in, precision);
+            Linear::new(weights, numbers(n_out, 2))
+        })
+    });
+    let norm = [numbers(n_state, 3), numbers(n_state, 4)];
+    for threads in [Threads::new(1), Threads::new(3)] {
+        for n_rows in [0, 1, 7, 500] {
+            for (up, down) in up.iter().zip(&down) {
+                let before = numbers(n_rows * n_state, 5);
+                let mut normed = before.clone();
+                for (x, normed) in before.chunks(n_state).zip(normed.chunks_mut(n_state)) {
+                    crate::layer_norm(x, &norm[0], &norm[1], normed);
+                }
+                let (mut hidden, mut expected) = (vec![0.0; n_rows * n_hidden], before.clone());
+                linear(&threads, Input::matrix(&normed, n_state), up, Epilogue::Gelu, &mut hidden);
+                linear(&threads, Input::matrix(&hidden, n_hidden), down, Epilogue::Add, &mut expected);
+                let mut found = before;
+                mlp(&threads, &mut found, [&norm[0], &norm[1]], up, down);
+                assert!(found == expected, "{n_rows} rows, {}", up.weights().precision());
+            }
+        }
+    }
+}
