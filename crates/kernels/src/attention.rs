@@ -292,16 +292,15 @@ fn join_rows<'a, S: Simd, P: Factor>(simd: S, rows: &mut impl Iterator<Item = &'
     let pair = [0, 1].map(|idx| if idx < P::PER_WORD { rows.next().unwrap_or(NONE) } else { NONE });
     let whole = out.len() / S::LANES * S::LANES;
     for at in (0..whole).step_by(S::LANES) {
-        P::join(simd, &pair.map(|row| simd.load(&row[at..])), &mut out[at..]);
+        P::join(simd, &[simd.load(&pair[0][at..]), simd.load(&pair[1][at..])], &mut out[at..]);
     }
     if whole < out.len() {
         let (rest, mut words) = (out.len() - whole, [0; MAX_LANES]);
-        let padded = pair.map(|row| {
-            let mut padded = [0.0; MAX_LANES];
+        let mut padded = [[0.0; MAX_LANES]; 2];
+        for (padded, row) in padded.iter_mut().zip(pair) {
             padded[..rest].copy_from_slice(&row[whole..][..rest]);
-            simd.load(&padded)
-        });
-        P::join(simd, &padded, &mut words);
+        }
+        P::join(simd, &[simd.load(&padded[0]), simd.load(&padded[1])], &mut words);
         out[whole..].copy_from_slice(&words[..rest]);
     }
 }

@@ -33,19 +33,12 @@ impl Kernel for Step<'_> {
         assert!(output.len() == n && gates.len() == 4 * n, "lstm_step: the lengths do not fit");
         for start in (0..n).step_by(S::LANES) {
             let n_lanes = S::LANES.min(n - start);
-            let load = |x: &[f32]| {
-                let x = &x[start..start + n_lanes];
-                if n_lanes == S::LANES {
-                    return simd.load(x);
-                }
-                let mut padded = [0.0; MAX_LANES];
-                padded[..n_lanes].copy_from_slice(x);
-                simd.load(&padded)
-            };
-            let gate = |idx: usize| load(&gates[idx * n..][..n]);
-            let kept = simd.mul(logistic(simd, gate(1)), load(cell));
-            let next = simd.mul_add(logistic(simd, gate(0)), tanh(simd, gate(2)), kept);
-            let said = simd.mul(logistic(simd, gate(3)), tanh(simd, next));
+            let [input, forget, candidate, open] =
+                [0, 1, 2, 3].map(|gate| &gates[gate * n + start..][..n_lanes]);
+            let kept = simd.mul(logistic(simd, load(simd, forget)), load(simd, &cell[start..][..n_lanes]));
+            let new = tanh(simd, load(simd, candidate));
+            let next = simd.mul_add(logistic(simd, load(simd, input)), new, kept);
+            let said = simd.mul(logistic(simd, load(simd, open)), tanh(simd, next));
             let mut lanes = [0.0; MAX_LANES];
             for (value, out) in [(next, &mut *cell), (said, &mut *output)] {
                 simd.store(value, &mut lanes);
@@ -53,6 +46,17 @@ impl Kernel for Step<'_> {
             }
         }
     }
+}
+
+/// Up to a vector of numbers, with zeros behind them.
+#[inline(always)]
+fn load<S: Simd>(simd: S, x: &[f32]) -> S::F32 {
+    if x.len() == S::LANES {
+        return simd.load(x);
+    }
+    let mut padded = [0.0; MAX_LANES];
+    padded[..x.len()].copy_from_slice(x);
+    simd.load(&padded)
 }
 
 /// `1 / (1 + exp(-x))`
