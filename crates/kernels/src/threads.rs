@@ -164,13 +164,11 @@ impl Threads {
             let (down, across) = (idx / n_across * rows, idx % n_across * columns);
             let (rows, columns) =
                 (down..(down + rows).min(n_rows), across..(across + columns).min(n_columns));
-            let data = &start;
-            let data = data.0;
-            task(
-                rows.clone(),
-                columns.clone(),
-                TileMut { data, stride: n_columns, rows, columns, matrix: PhantomData },
-            );
+            let start = &start; // all of it, because the pointer alone may not be shared
+            let (matrix, stride) = (PhantomData, n_columns);
+            let tile =
+                TileMut { data: start.0, stride, rows: rows.clone(), columns: columns.clone(), matrix };
+            task(rows, columns, tile);
         });
     }
 }

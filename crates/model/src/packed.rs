@@ -176,6 +176,7 @@ fn write(path: &Path, origin: Origin, layers: &BTreeMap<String, (Words, usize)>)
     let header = serde_json::to_vec(&Header { origin, layers: table })?;
     let folder = path.parent().unwrap_or(Path::new("."));
     let mut builder = tempfile::Builder::new();
+    builder.prefix(".boswell-packed-"); // says whose it is, should the program be killed now
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644));
     let file = builder.tempfile_in(folder)?;

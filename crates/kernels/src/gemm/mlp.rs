@@ -1,11 +1,12 @@
 //! The two layers between attention blocks, in one go.
 
+use std::cell::RefCell;
+
 use super::rows::PackedRows;
 use super::{Epilogue, Finish, Input, Linear, multiply, tall_tasks};
 use crate::line::Aligned;
 use crate::threads::{Threads, TileMut};
 use crate::vector::layer_norm;
-use std::cell::RefCell;
 
 /// `x += down(gelu(up(layer_norm(x))))` for rows `[n_rows, n_state]`, of which there are many. What is in between stays
 /// in the caches of one core.
