@@ -1,5 +1,7 @@
 //! Keys and values of one layer for one sequence, and attention of one query to them: the decoder's.
 
+mod write;
+
 use std::cell::RefCell;
 use std::ops::Range;
 
@@ -9,8 +11,8 @@ use crate::MAX_HEAD_DIM;
 use crate::arch::{InstructionSet, Kernel, Simd, dispatch};
 use crate::line::Aligned;
 use crate::threads::Threads;
-use crate::transpose::transpose;
-use crate::vector::{softmax, to_steps};
+use crate::vector::{softmax, steps};
+use write::Rows;
 
 /// The numbers that a cache is kept in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,6 +104,7 @@ trait Number: Copy + Default + Send + Sync + 'static {
 }
 
 impl Number for f32 {
+    #[inline(always)]
     fn write(x: &[f32], _: &[f32], out: &mut [f32]) {
         out.copy_from_slice(x);
     }
@@ -113,6 +116,7 @@ impl Number for f32 {
 }
 
 impl Number for u16 {
+    #[inline(always)]
     fn write(x: &[f32], _: &[f32], out: &mut [u16]) {
         bytemuck::cast_slice_mut::<u16, half::f16>(out).convert_from_f32_slice(x);
     }
@@ -124,8 +128,9 @@ impl Number for u16 {
 }
 
 impl Number for i8 {
+    #[inline(always)]
     fn write(x: &[f32], inverses: &[f32], out: &mut [i8]) {
-        to_steps(x, &inverses[..x.len()], out);
+        steps(x, inverses, out);
     }
 
     #[inline(always)]
@@ -189,7 +194,7 @@ impl KeyValues {
         self.len += n;
         if self.keys.precision() == CachePrecision::Int8 {
             assert!(first == 0, "a cache of bytes takes all positions at once");
-            dispatch(Scales { rows, keys: &mut self.key_scales, values: &mut self.value_scales });
+            write::scales(threads, rows, &mut self.key_scales, &mut self.value_scales);
         }
         let Self { shape, key_scales, value_scales, .. } = self;
         let rows = Rows { first, rows, shape: *shape, key_scales, value_scales };
@@ -296,104 +301,6 @@ impl KeyValues {
             _ => unreachable!("keys and values are kept in the same numbers"),
         });
     }
-}
-
-/// What a step of each dimension is worth where bytes hold the keys and values of some rows.
-struct Scales<'a> {
-    rows: &'a [f32],       // [n, 2, n_head, head_dim]
-    keys: &'a mut [f32],   // [n_head, head_dim]
-    values: &'a mut [f32], // [n_head, head_dim]
-}
-
-impl Kernel for Scales<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, _: S) {
-        let Self { rows, keys, values } = self;
-        keys.fill(f32::MIN_POSITIVE);
-        values.fill(f32::MIN_POSITIVE);
-        for row in rows.chunks_exact(2 * keys.len()) {
-            let (key, value) = row.split_at(keys.len());
-            keys.iter_mut().zip(key).for_each(|(max, x)| *max = max.max(x.abs()));
-            values.iter_mut().zip(value).for_each(|(max, x)| *max = max.max(x.abs()));
-        }
-        keys.iter_mut().chain(values).for_each(|scale| *scale /= 127.0);
-    }
-}
-
-/// Rows of keys and values on their way into a cache.
-struct Rows<'a> {
-    first: usize,    // position
-    rows: &'a [f32], // [n, 2, n_head, head_dim]
-    shape: Shape,
-    key_scales: &'a [f32],
-    value_scales: &'a [f32],
-}
-
-impl Rows<'_> {
-    /// Positions below which it is not worth the while of other threads.
-    const FEW: usize = 8;
-
-    /// Writes the rows, one head a task.
-    fn write<N: Number>(&self, threads: &Threads, keys: &mut [N], values: &mut [N]) {
-        let shape = self.shape;
-        let n_state = shape.n_head * shape.head_dim;
-        let keys = &mut keys[..shape.n_head * shape.keys_len()];
-        let values = &mut values[..shape.n_head * shape.values_len()];
-        if self.rows.len() < Self::FEW * 2 * n_state {
-            let keys = keys.chunks_exact_mut(shape.keys_len());
-            for (head_idx, (keys, values)) in
-                keys.zip(values.chunks_exact_mut(shape.values_len())).enumerate()
-            {
-                self.write_keys(head_idx, keys);
-                self.write_values(head_idx, values);
-            }
-            return;
-        }
-        threads.for_each_chunk(keys, shape.keys_len(), |head_idx, keys| self.write_keys(head_idx, keys));
-        threads.for_each_chunk(values, shape.values_len(), |head_idx, values| {
-            self.write_values(head_idx, values);
-        });
-    }
-
-    fn write_keys<N: Number>(&self, head_idx: usize, keys: &mut [N]) {
-        let Shape { n_head, head_dim, panel, .. } = self.shape;
-        let dims = head_idx * head_dim..(head_idx + 1) * head_dim;
-        let inverses: [f32; MAX_HEAD_DIM] = inverses(&self.key_scales[dims.clone()]);
-        let mut converted = [N::default(); MAX_PANEL * MAX_HEAD_DIM];
-        let mut rows = self.rows.chunks_exact(2 * n_head * head_dim);
-        let end = self.first + rows.len();
-        let mut position = self.first;
-        while position < end {
-            let in_panel = position % panel;
-            let n = (panel - in_panel).min(end - position);
-            for (row, converted) in rows.by_ref().take(n).zip(converted.chunks_exact_mut(head_dim)) {
-                N::write(&row[dims.clone()], &inverses, converted);
-            }
-            let columns = &mut keys[position / panel * panel * head_dim + in_panel..];
-            transpose(&converted, (n, head_dim), head_dim, columns, panel);
-            position += n;
-        }
-    }
-
-    fn write_values<N: Number>(&self, head_idx: usize, values: &mut [N]) {
-        let Shape { n_head, head_dim, panel, capacity } = self.shape;
-        let (n_state, dims) = (n_head * head_dim, head_idx * head_dim..(head_idx + 1) * head_dim);
-        let inverses: [f32; MAX_HEAD_DIM] = inverses(&self.value_scales[dims.clone()]);
-        for (position, row) in (self.first..).zip(self.rows.chunks_exact(2 * n_state)) {
-            let row = row[n_state..][dims.clone()].chunks(panel).zip(inverses.chunks(panel));
-            for (values, (row, inverses)) in values.chunks_exact_mut(capacity * panel).zip(row) {
-                N::write(row, inverses, &mut values[position * panel..][..row.len()]);
-            }
-        }
-    }
-}
-
-fn inverses(scales: &[f32]) -> [f32; MAX_HEAD_DIM] {
-    let mut inverses = [0.0; MAX_HEAD_DIM];
-    inverses.iter_mut().zip(scales).for_each(|(inverse, scale)| *inverse = 1.0 / scale);
-    inverses
 }
 
 thread_local! {

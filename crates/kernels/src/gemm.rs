@@ -3,7 +3,7 @@
 //! Weights are packed once, see [`Weights`]. A task packs the rows of its part of the input the same way, so that the
 //! inner loop reads both in order. Tall inputs (the encoder) are cut by rows, thin ones (the decoder) by panels.
 
-mod mlp;
+mod normed;
 mod rows;
 mod weights;
 
@@ -15,11 +15,12 @@ use crate::threads::{Threads, TileMut};
 use crate::vector::{gelu_rough, gelu_vector};
 use rows::{PackedRows, RowScale};
 
-pub use mlp::mlp;
+pub use normed::{mlp, normed_linear};
 pub use weights::{Precision, Weights, Words};
 
-/// Rows that a task packs at once, in register tiles: with 2048 inputs they take half of a second-level cache.
-const TILES_PER_TASK: usize = 5;
+/// Rows that a task of a tall product takes at most. Each task reads all weights, so with far fewer it waits for those;
+/// with more, its packed rows do not stay in a second-level cache.
+const ROWS_PER_TASK: usize = 256;
 /// An upper bound of `TILE_COLUMNS`.
 const MAX_COLUMNS: usize = 32;
 /// An upper bound of `TILE_ROWS * TILE_COLUMNS`.
@@ -100,7 +101,7 @@ pub fn linear(threads: &Threads, input: Input<'_>, layer: &Linear, epilogue: Epi
         return;
     }
     assert!((n_rows - 1) * stride + weights.n_in() <= data.len(), "the input is shorter than its rows");
-    let (rows, columns) = match tall_tasks(threads, n_rows, weights) {
+    let (rows, columns) = match tall_tasks(threads, n_rows, weights, ROWS_PER_TASK) {
         Some(rows) => (rows, n_out),
         None => {
             let panel = weights.tile().columns;
@@ -115,11 +116,11 @@ pub fn linear(threads: &Threads, input: Input<'_>, layer: &Linear, epilogue: Epi
     });
 }
 
-/// The rows of a task, if there are enough of them for the tasks to be cut by rows.
-fn tall_tasks(threads: &Threads, n_rows: usize, weights: &Weights) -> Option<usize> {
+/// The rows of a task, about `at_most`, if there are enough of them for the tasks to be cut by rows.
+fn tall_tasks(threads: &Threads, n_rows: usize, weights: &Weights, at_most: usize) -> Option<usize> {
     let tile = weights.tile();
     let n_tiles = n_rows.div_ceil(tile.rows);
-    let n_tasks = n_tiles.div_ceil(TILES_PER_TASK).next_multiple_of(threads.count());
+    let n_tasks = n_tiles.div_ceil((at_most / tile.rows).max(1)).next_multiple_of(threads.count());
     (n_tiles >= 4 * threads.count()).then(|| n_tiles.div_ceil(n_tasks) * tile.rows)
 }
 

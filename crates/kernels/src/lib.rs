@@ -19,7 +19,7 @@ mod vector;
 pub use arch::InstructionSet;
 pub use attention::{Attention, MAX_HEAD_DIM};
 pub use cache::{CachePrecision, KeyValues};
-pub use gemm::{Epilogue, Input, Linear, Precision, Weights, Words, linear, mlp};
+pub use gemm::{Epilogue, Input, Linear, Precision, Weights, Words, linear, mlp, normed_linear};
 pub use lstm::lstm_step;
 pub use threads::Threads;
 pub use vector::{add, dot, exp_sum, gelu, layer_norm, log_sum_exp, max, softmax};

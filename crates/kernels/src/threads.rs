@@ -148,13 +148,13 @@ impl Threads {
     ///
     /// # Panics
     /// If `matrix` is not a multiple of `n_columns`, or a tile has no rows or columns.
-    pub(crate) fn for_each_tile(
+    pub(crate) fn for_each_tile<T: Send>(
         &self,
-        matrix: &mut [f32],
+        matrix: &mut [T],
         n_columns: usize,
         rows: usize,
         columns: usize,
-        task: impl Fn(Range<usize>, Range<usize>, TileMut<'_>) + Sync,
+        task: impl Fn(Range<usize>, Range<usize>, TileMut<'_, T>) + Sync,
     ) {
         assert!(matrix.len().is_multiple_of(n_columns) && rows > 0 && columns > 0, "no tiles of that shape");
         let n_rows = matrix.len() / n_columns;
@@ -174,18 +174,18 @@ impl Threads {
 }
 
 /// A part of a matrix that one task may write: some rows, and of them some columns.
-pub(crate) struct TileMut<'a> {
-    data: *mut f32, // of the matrix
+pub(crate) struct TileMut<'a, T = f32> {
+    data: *mut T, // of the matrix
     stride: usize,
     rows: Range<usize>,
     columns: Range<usize>,
-    matrix: PhantomData<&'a mut [f32]>,
+    matrix: PhantomData<&'a mut [T]>,
 }
 
-impl<'a> TileMut<'a> {
+impl<'a, T> TileMut<'a, T> {
     /// All rows and columns of a matrix of `n_columns`.
     #[inline(always)]
-    pub(crate) fn whole(matrix: &'a mut [f32], n_columns: usize) -> Self {
+    pub(crate) fn whole(matrix: &'a mut [T], n_columns: usize) -> Self {
         let rows = 0..matrix.len() / n_columns;
         let data = matrix.as_mut_ptr();
         Self { data, stride: n_columns, rows, columns: 0..n_columns, matrix: PhantomData }
@@ -196,7 +196,7 @@ impl<'a> TileMut<'a> {
     /// # Panics
     /// If the row is not in the tile.
     #[inline(always)]
-    pub(crate) fn row(&mut self, row: usize) -> &mut [f32] {
+    pub(crate) fn row(&mut self, row: usize) -> &mut [T] {
         assert!(self.rows.contains(&row), "row {row} is not in the tile");
         // SAFETY: the tile was made of a matrix that holds these rows and columns and is borrowed while the tile lives,
         // and `for_each_tile` gives no part of it to two tiles; `self` is borrowed while the row lives.

@@ -312,17 +312,22 @@ impl Kernel for ToSteps<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, _: S) -> i32 {
-        // Adding this leaves no room for fractions: the whole number stands in the lowest bits.
-        const WHOLE: f32 = 12_582_912.0;
-        let Self { x, inverses, out } = self;
-        assert!([x.len(), inverses.len()] == [out.len(); 2], "to_steps: the lengths differ");
-        let mut sum = 0;
-        for ((out, x), inverse) in out.iter_mut().zip(x).zip(inverses) {
-            *out = ((x * inverse + WHOLE).to_bits() as u8).cast_signed();
-            sum += i32::from(*out);
-        }
-        sum
+        steps(self.x, self.inverses, self.out)
     }
+}
+
+/// [`to_steps`] inside a kernel.
+#[inline(always)]
+pub(crate) fn steps(x: &[f32], inverses: &[f32], out: &mut [i8]) -> i32 {
+    // Adding this leaves no room for fractions: the whole number stands in the lowest bits.
+    const WHOLE: f32 = 12_582_912.0;
+    assert!([x.len(), inverses.len()] == [out.len(); 2], "steps: the lengths differ");
+    let mut sum = 0;
+    for ((out, x), inverse) in out.iter_mut().zip(x).zip(inverses) {
+        *out = ((x * inverse + WHOLE).to_bits() as u8).cast_signed();
+        sum += i32::from(*out);
+    }
+    sum
 }
 
 struct ExpSum<'a> {

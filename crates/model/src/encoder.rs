@@ -6,6 +6,9 @@ use crate::layer::{LayerNorm, Mlp};
 use crate::loader::Loader;
 use crate::{Dims, Error};
 
+/// Frames that are turned into rows at once: few enough that they stay in a first-level cache meanwhile.
+const FRAMES_PER_TASK: usize = 64;
+
 /// What the encoder heard in one window: `[n_audio_ctx, n_audio_state]`, 20 ms a row.
 #[derive(Clone, Debug)]
 pub struct AudioFeatures {
@@ -99,15 +102,23 @@ impl Encoder {
         let n_frames = 2 * n_ctx;
         assert_eq!(mel.len(), n_mels * n_frames, "mel is not [{n_mels}, {n_frames}]");
         // Frames one after the other, with one of zeros at both ends: a kernel of 3 frames is then a row.
-        for (band, mel) in mel.chunks_exact(n_frames).enumerate() {
-            let column = frames[n_mels + band..].iter_mut().step_by(n_mels);
-            column.zip(mel).for_each(|(out, x)| *out = *x);
-        }
+        threads.for_each_chunk(
+            &mut frames[n_mels..][..mel.len()],
+            FRAMES_PER_TASK * n_mels,
+            |idx, frames| {
+                for (band, mel) in mel.chunks_exact(n_frames).enumerate() {
+                    let column = frames[band..].iter_mut().step_by(n_mels);
+                    column.zip(&mel[idx * FRAMES_PER_TASK..]).for_each(|(out, x)| *out = *x);
+                }
+            },
+        );
         let input = Input { data: frames, n_rows: n_frames, stride: n_mels };
         linear(threads, input, &self.conv1, Epilogue::Gelu, &mut inner[n_state..][..n_frames * n_state]);
         let input = Input { data: inner, n_rows: n_ctx, stride: 2 * n_state };
         linear(threads, input, &self.conv2, Epilogue::Gelu, x);
-        add(x, &self.positions);
+        threads.for_each_chunk(x, FRAMES_PER_TASK * n_state, |idx, x| {
+            add(x, &self.positions[idx * FRAMES_PER_TASK * n_state..][..x.len()]);
+        });
     }
 }
 
@@ -123,8 +134,7 @@ impl Block {
 
     fn run(&self, threads: &Threads, n_state: usize, scratch: &mut Scratch) {
         let Scratch { x, normed, qkv, attention, .. } = scratch;
-        self.attn_ln.run(threads, x, normed);
-        linear(threads, Input::matrix(normed, n_state), &self.qkv, Epilogue::Store, qkv);
+        self.attn_ln.run_with(threads, x, &self.qkv, qkv);
         attention.run(threads, qkv, normed);
         linear(threads, Input::matrix(normed, n_state), &self.out, Epilogue::Add, x);
         self.mlp.run(threads, x);

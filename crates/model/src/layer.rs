@@ -1,6 +1,6 @@
 //! The layers that encoder and decoder are made of, and how they are read.
 
-use boswell_kernels::{Linear, Threads, layer_norm, mlp};
+use boswell_kernels::{Linear, Threads, layer_norm, mlp, normed_linear};
 
 use crate::Error;
 use crate::loader::Loader;
@@ -29,6 +29,16 @@ impl LayerNorm {
             }
         });
     }
+
+    /// Normalises every row of `x`, `[n_rows, n_state]`, and applies a layer: `out` is `[n_rows, n_out]`; for many rows.
+    pub(crate) fn run_with(&self, threads: &Threads, x: &[f32], layer: &Linear, out: &mut [f32]) {
+        normed_linear(threads, x, self.parameters(), layer, out);
+    }
+
+    /// Weight and bias.
+    fn parameters(&self) -> [&[f32]; 2] {
+        [&self.weight, &self.bias]
+    }
 }
 
 /// The two layers between attention blocks: wider by four, GELU, and back.
@@ -44,7 +54,7 @@ pub(crate) struct Mlp {
 impl Mlp {
     /// Adds to every row of `x`, `[n_rows, n_state]`, what the MLP makes of it; for many rows.
     pub(crate) fn run(&self, threads: &Threads, x: &mut [f32]) {
-        mlp(threads, x, [&self.ln.weight, &self.ln.bias], &self.up, &self.down);
+        mlp(threads, x, self.ln.parameters(), &self.up, &self.down);
     }
 
     /// Reads the MLP of the block `name`.

@@ -135,15 +135,16 @@ impl Model {
     }
 
     /// [`encode`](Self::encode) and [`start`](Self::start) in one, in memory that is kept from window to window:
-    /// clearing fresh pages costs a tenth of the encoder's time.
+    /// clearing fresh pages costs a tenth of the encoder's time. `on_encoded` is called between the two.
     ///
     /// # Panics
     /// If `mel` has another length.
-    pub fn window(&self, mel: &[f32]) -> Row {
+    pub fn window(&self, mel: &[f32], on_encoded: impl FnOnce()) -> Row {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner).take();
         let mut scratch =
             kept.unwrap_or_else(|| WindowScratch { encoder: self.encoder.scratch(), key_value: Vec::new() });
         let features = self.encoder.run(&self.threads, mel, &mut scratch.encoder, |_, _| {});
+        on_encoded();
         let row = self.decoder.start(&self.threads, features, self.caches(), &mut scratch.key_value);
         *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(scratch);
         row

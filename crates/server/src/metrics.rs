@@ -162,7 +162,11 @@ impl Metrics {
     /// Counts a transcription.
     pub(crate) fn transcribed(&self, model: &str, work: &Work) {
         self.audio_seconds.with_label_values(&[model]).inc_by(work.audio_s);
-        let stages = [("read", work.read), ("encode", work.stages.encode), ("decode", work.stages.decode)];
+        let stages = [
+            ("read", work.read),
+            ("encode", work.stages.encode + work.stages.cross),
+            ("decode", work.stages.decode),
+        ];
         for (stage, elapsed) in stages {
             self.work_seconds.with_label_values(&[model, stage, "cpu"]).inc_by(elapsed.as_secs_f64());
         }

@@ -1,7 +1,7 @@
 //! Windows of a recording, encoded.
 
 use std::ops::Range;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use boswell_audio::{N_FRAMES, Spectrogram};
 use boswell_model::{Model, Row, Scratch};
@@ -71,9 +71,10 @@ impl<'a> Encoder<'a> {
     }
 
     fn encode(&mut self) -> Row {
-        let started = Instant::now();
-        let row = self.model.window(&self.mel);
-        self.stages.encode += started.elapsed();
+        let (started, mut encode) = (Instant::now(), Duration::ZERO);
+        let row = self.model.window(&self.mel, || encode = started.elapsed());
+        self.stages.encode += encode;
+        self.stages.cross += started.elapsed() - encode;
         self.stages.n_windows += 1;
         row
     }

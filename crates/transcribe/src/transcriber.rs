@@ -48,8 +48,10 @@ pub enum Event<'a> {
 /// Where the time of a transcription went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Stages {
-    /// In the encoder, keys and values for cross-attention included.
+    /// In the encoder.
     pub encode: Duration,
+    /// In the keys and values for cross-attention, once a window.
+    pub cross: Duration,
     /// In the decoder, the choice of tokens and the times of words included.
     pub decode: Duration,
     /// Windows encoded.

@@ -132,7 +132,7 @@ fn an_input_that_ends_too_early_is_a_panic() {
 }
 
 #[test]
-fn an_mlp_in_one_go_is_its_parts() {
+fn layers_in_one_go_are_their_parts() {
     let (n_state, n_hidden) = (40, 160);
     let [up, down] = [(n_hidden, n_state), (n_state, n_hidden)].map(|(n_out, n_in)| {
         [Precision::F32, Precision::Bf16, Precision::Int8].map(|precision| {
@@ -150,6 +150,10 @@ fn an_mlp_in_one_go_is_its_parts() {
                     crate::layer_norm(x, &norm[0], &norm[1], normed);
                 }
                 let (mut hidden, mut expected) = (vec![0.0; n_rows * n_hidden], before.clone());
+                linear(&threads, Input::matrix(&normed, n_state), up, Epilogue::Store, &mut hidden);
+                let mut found = vec![0.0; n_rows * n_hidden];
+                normed_linear(&threads, &before, [&norm[0], &norm[1]], up, &mut found);
+                assert!(found == hidden, "{n_rows} rows, {}", up.weights().precision());
                 linear(&threads, Input::matrix(&normed, n_state), up, Epilogue::Gelu, &mut hidden);
                 linear(&threads, Input::matrix(&hidden, n_hidden), down, Epilogue::Add, &mut expected);
                 let mut found = before;

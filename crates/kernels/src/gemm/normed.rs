@@ -1,15 +1,43 @@
-//! The two layers between attention blocks, in one go.
+//! Layers that normalise their rows first, in one go: what is in between stays in the caches of one core.
 
 use std::cell::RefCell;
 
 use super::rows::PackedRows;
-use super::{Epilogue, Finish, Input, Linear, multiply, tall_tasks};
+use super::{Epilogue, Finish, Input, Linear, ROWS_PER_TASK, multiply, tall_tasks};
 use crate::line::Aligned;
 use crate::threads::{Threads, TileMut};
 use crate::vector::layer_norm;
 
-/// `x += down(gelu(up(layer_norm(x))))` for rows `[n_rows, n_state]`, of which there are many. What is in between stays
-/// in the caches of one core.
+/// What a task of [`mlp`] keeps between its layers, in numbers: 1.25 MiB, most of a second-level cache.
+const NUMBERS_BETWEEN: usize = 5 << 16;
+
+/// `out = layer_norm(x) · wᵀ + bias`, for many rows.
+///
+/// - `x`: `[n_rows, n_in]`; `norm`: weight and bias of the normalisation, `[n_in]` each.
+/// - `out`: `[n_rows, n_out]`
+///
+/// # Panics
+/// If a shape does not fit.
+pub fn normed_linear(threads: &Threads, x: &[f32], norm: [&[f32]; 2], layer: &Linear, out: &mut [f32]) {
+    let (n_in, n_out) = (layer.weights().n_in(), layer.weights().n_out());
+    assert!(x.len().is_multiple_of(n_in), "the rows are not of {n_in}");
+    let n_rows = x.len() / n_in;
+    assert_eq!(out.len(), n_rows * n_out, "out is not [n_rows, n_out]");
+    let rows = tall_tasks(threads, n_rows, layer.weights(), ROWS_PER_TASK).unwrap_or(n_rows.max(1));
+    threads.for_each_tile(out, n_out, rows, n_out, |rows, columns, out| {
+        SCRATCH.with_borrow_mut(|Scratch { normed, packed, .. }| {
+            let x = &x[rows.start * n_in..rows.end * n_in];
+            let normed = normed.numbers_at_least(x.len());
+            for (x, normed) in x.chunks_exact(n_in).zip(normed.chunks_exact_mut(n_in)) {
+                layer_norm(x, norm[0], norm[1], normed);
+            }
+            let finish = Finish::new(layer, Epilogue::Store, rows, columns, out);
+            multiply(Input::matrix(normed, n_in), layer, packed, finish);
+        });
+    });
+}
+
+/// `x += down(gelu(up(layer_norm(x))))` for rows `[n_rows, n_state]`, of which there are many.
 ///
 /// - `norm`: weight and bias of the normalisation, `[n_state]` each.
 /// - `up`: `[n_hidden, n_state]`; `down`: `[n_state, n_hidden]`.
@@ -25,7 +53,8 @@ pub fn mlp(threads: &Threads, x: &mut [f32], norm: [&[f32]; 2], up: &Linear, dow
     );
     assert!(x.len().is_multiple_of(n_state), "the rows are not of {n_state}");
     let n_rows = x.len() / n_state;
-    let rows = tall_tasks(threads, n_rows, up.weights()).unwrap_or(n_rows.max(1));
+    let at_most = ROWS_PER_TASK.min(NUMBERS_BETWEEN / (n_state + n_hidden));
+    let rows = tall_tasks(threads, n_rows, up.weights(), at_most).unwrap_or(n_rows.max(1));
     threads.for_each_tile(x, n_state, rows, n_state, |rows, columns, mut out| {
         SCRATCH.with_borrow_mut(|Scratch { normed, hidden, packed }| {
             let n_rows = rows.len();
