@@ -21,7 +21,7 @@ use crate::models::Listed;
 use crate::observe::observe;
 use crate::realtime::{client_secret, realtime, transcription_session};
 use crate::state::State;
-use crate::{jobs, page, status};
+use crate::{jobs, neighbours, page, status};
 
 /// Where clients look for OpenAI's API.
 const PREFIXES: [&str; 4] = ["", "/v1", "/openai/v1", "/api/v1"];
@@ -39,6 +39,7 @@ pub(crate) fn router(state: Arc<State>) -> Router {
     }
     let guarded = guarded
         .merge(jobs::routes())
+        .merge(neighbours::routes())
         .route("/v1/realtime/client_secrets", post(client_secret))
         .route("/v1/realtime/transcription_sessions", post(transcription_session))
         .route("/api/ps", get(status::loaded_models))

@@ -56,16 +56,38 @@ pub(crate) async fn recording(state: &Arc<State>, form: &mut Form) -> Result<Upl
     Ok(upload)
 }
 
-async fn answer(state: Arc<State>, request: Request, task: Task) -> Result<Response, ApiError> {
+/// The form of a request, if there is room for one.
+///
+/// - `file_field`: the name of the field with the recording.
+///
+/// # Errors
+/// Status 429 or 503 if there is no room, and those of [`Form::read`].
+pub(crate) async fn form(state: &State, request: Request, file_field: &str) -> Result<Form, ApiError> {
     state.check_room()?;
     let limits = FormLimits {
         max_bytes: state.settings.max_upload_bytes,
         idle: state.settings.idle_upload,
         temp_dir: &state.settings.temp_dir,
     };
-    let mut form = Form::read(request, "file", limits).instrument(info_span!("upload")).await?;
+    Form::read(request, file_field, limits).instrument(info_span!("upload")).await
+}
+
+async fn answer(state: Arc<State>, request: Request, task: Task) -> Result<Response, ApiError> {
+    let mut form = form(&state, request, "file").await?;
     let request = TranscriptionRequest::new(&mut form, task)?;
     let upload = recording(&state, &mut form).await?;
+    answer_form(state, &request, upload).await
+}
+
+/// Answers a request whose recording is there.
+///
+/// # Errors
+/// Those of [`State::admit`] and of [`Transcription`].
+pub(crate) async fn answer_form(
+    state: Arc<State>,
+    request: &TranscriptionRequest,
+    upload: Upload,
+) -> Result<Response, ApiError> {
     let admission = state.admit()?;
     tracing::debug!(model = request.model, bytes = upload.n_bytes, format = ?request.format, "recording arrived");
     let options = request.options.clone();
@@ -74,5 +96,5 @@ async fn answer(state: Arc<State>, request: Request, task: Task) -> Result<Respo
     if request.stream {
         return Ok(stream(transcription, request.format, admission));
     }
-    Ok(reply(&request, &transcription.finish().await?))
+    Ok(reply(request, &transcription.finish().await?))
 }

@@ -88,6 +88,11 @@ impl Form {
         Self { texts, ..Self::default() }
     }
 
+    /// Adds a text, which counts for more than one of the same name that was sent.
+    pub(crate) fn add(&mut self, name: &str, value: String) {
+        self.texts.push((name.to_owned(), value));
+    }
+
     /// The texts as they were sent.
     pub(crate) fn into_texts(self) -> Vec<(String, String)> {
         self.texts

@@ -21,6 +21,7 @@ mod keys;
 mod linger;
 mod metrics;
 mod models;
+mod neighbours;
 mod observe;
 mod outside;
 mod page;
@@ -35,6 +36,7 @@ mod state;
 mod status;
 mod stream;
 mod transcription;
+mod wav;
 mod wyoming;
 
 #[cfg(test)]

@@ -102,7 +102,8 @@ pub(crate) fn has_text(segment: &Segment) -> bool {
     !segment.text.trim().is_empty()
 }
 
-fn file(transcript: &Transcript, format: Format) -> Vec<u8> {
+/// A transcript as one of Boswell's files.
+pub(crate) fn file(transcript: &Transcript, format: Format) -> Vec<u8> {
     let mut file = Vec::new();
     let layout = WriteOptions { always_hours: true, ..WriteOptions::default() };
     write(transcript, format, &layout, &mut file).expect("memory takes everything");

@@ -186,7 +186,11 @@ fn granularities(form: &mut Form, format: ResponseFormat) -> Result<Vec<String>,
     Ok(if format == ResponseFormat::VerboseJson { granularities } else { Vec::new() })
 }
 
-fn truth(form: &mut Form, name: &'static str) -> Result<Option<bool>, ApiError> {
+/// A text that is true or false.
+///
+/// # Errors
+/// Status 400 if it is something else.
+pub(crate) fn truth(form: &mut Form, name: &'static str) -> Result<Option<bool>, ApiError> {
     let Some(text) = form.text(name) else { return Ok(None) };
     match text.to_lowercase().as_str() {
         "true" | "1" => Ok(Some(true)),

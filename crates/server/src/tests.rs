@@ -1,6 +1,7 @@
 //! The router, called without a socket, with the model that knows spoken digits.
 
 mod jobs;
+mod neighbours;
 mod realtime;
 mod wyoming;
 
@@ -116,15 +117,20 @@ impl TestServer {
 }
 
 fn form(path: &str, fields: &[(&str, &str)], file: Option<&[u8]>) -> Request<Body> {
+    form_with(path, fields, file.map(|file| ("file", file)))
+}
+
+/// A form whose recording has a name of its own.
+fn form_with(path: &str, fields: &[(&str, &str)], file: Option<(&str, &[u8])>) -> Request<Body> {
     let mut body = Vec::new();
     for (name, value) in fields {
         let part =
             format!("--{BOUNDARY}\r\ncontent-disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n");
         body.extend_from_slice(part.as_bytes());
     }
-    if let Some(file) = file {
+    if let Some((name, file)) = file {
         let head = format!(
-            "--{BOUNDARY}\r\ncontent-disposition: form-data; name=\"file\"; filename=\"a.flac\"\r\n\r\n"
+            "--{BOUNDARY}\r\ncontent-disposition: form-data; name=\"{name}\"; filename=\"a.flac\"\r\n\r\n"
         );
         body.extend_from_slice(head.as_bytes());
         body.extend_from_slice(file);

@@ -35,6 +35,12 @@ pub(crate) struct Transcription {
 /// What is told while a recording is transcribed.
 #[derive(Debug)]
 pub(crate) enum Found {
+    /// The language is known.
+    Language {
+        code: String,
+        /// How probable it is, if it was detected.
+        probability: Option<f32>,
+    },
     Segment(Segment),
     /// Seconds of the recording that are behind, and all.
     Progress {
@@ -198,7 +204,10 @@ fn recording(
                 Event::End(end) => {
                     *stages.lock().unwrap_or_else(PoisonError::into_inner) = end;
                 }
-                Event::Language { .. } | Event::Step => {}
+                Event::Language { code, probability } => {
+                    drop(tell.send(Found::Language { code: code.to_owned(), probability }));
+                }
+                Event::Step => {}
             }
             if stop.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         }),

@@ -21,13 +21,12 @@ use crate::form::Upload;
 use crate::reply::has_text;
 use crate::state::State;
 use crate::transcription::{Found, Transcription};
+use crate::wav::{HEADER_BYTES, PcmFormat};
 pub(crate) use announce::Announcement;
 use frame::{Frame, FrameError};
 
 /// More than an hour of sound as Home Assistant sends it.
 const MAX_SOUND_BYTES: u64 = 128 << 20;
-/// Bytes of the header of a wav file.
-const HEADER_BYTES: u64 = 44;
 
 /// Speaks with everybody who connects, until the server is about to end.
 pub(crate) async fn serve(listener: TcpListener, state: Arc<State>) {
@@ -77,9 +76,7 @@ struct Turn {
 /// Sound as it arrives, in a wav file whose header is written at the end.
 struct Sound {
     file: std::fs::File,
-    rate: u32,
-    width: u16,
-    channels: u16,
+    format: PcmFormat,
     n_bytes: u64,
 }
 
@@ -215,7 +212,10 @@ impl Sound {
     /// Sound in the format that an event names: 16 kHz, 16 bits, one channel, unless it says otherwise.
     fn new(data: &Value, state: &State) -> Result<Self, String> {
         let number = |name: &str, usual: u64| data[name].as_u64().unwrap_or(usual);
-        let (rate, width, channels) = (number("rate", 16_000), number("width", 2), number("channels", 1));
+        let usual = PcmFormat::USUAL;
+        let rate = number("rate", usual.rate.into());
+        let (width, channels) =
+            (number("width", usual.width.into()), number("channels", usual.channels.into()));
         if !(1_000..=192_000).contains(&rate) || !(1..=4).contains(&width) || !(1..=8).contains(&channels) {
             return Err(format!("sound of {rate} Hz, {width} bytes, {channels} channels cannot be read"));
         }
@@ -223,27 +223,14 @@ impl Sound {
         let file = tempfile::tempfile_in(&state.settings.temp_dir);
         let file =
             file.and_then(|mut file| file.seek(header).map(|_| file)).map_err(|error| error.to_string())?;
-        Ok(Self { file, rate: rate as u32, width: width as u16, channels: channels as u16, n_bytes: 0 })
+        let format = PcmFormat { rate: rate as u32, width: width as u16, channels: channels as u16 };
+        Ok(Self { file, format, n_bytes: 0 })
     }
 
     /// The wav file.
     fn into_upload(mut self) -> std::io::Result<Upload> {
-        let (block, n_bytes) = (self.width * self.channels, self.n_bytes as u32);
-        let mut header = Vec::with_capacity(HEADER_BYTES as usize);
-        header.extend(*b"RIFF");
-        header.extend((n_bytes + 36).to_le_bytes());
-        header.extend(*b"WAVEfmt ");
-        header.extend(16_u32.to_le_bytes());
-        header.extend(1_u16.to_le_bytes());
-        header.extend(self.channels.to_le_bytes());
-        header.extend(self.rate.to_le_bytes());
-        header.extend((self.rate * u32::from(block)).to_le_bytes());
-        header.extend(block.to_le_bytes());
-        header.extend((self.width * 8).to_le_bytes());
-        header.extend(*b"data");
-        header.extend(n_bytes.to_le_bytes());
         self.file.rewind()?;
-        self.file.write_all(&header)?;
+        self.file.write_all(&self.format.wav_header(self.n_bytes))?;
         Ok(Upload { file: self.file, name: String::new(), n_bytes: self.n_bytes + HEADER_BYTES })
     }
 }

@@ -20,9 +20,9 @@ use tokio_stream::wrappers::ReceiverStream;
 use super::run::{request, request_of};
 use super::store::{End, now};
 use super::{Job, JobState, Jobs};
-use crate::audio::recording;
+use crate::audio::{form, recording};
 use crate::error::ApiError;
-use crate::form::{Form, FormLimits};
+use crate::form::Form;
 use crate::reply;
 use crate::state::State;
 use crate::transcription::Done;
@@ -55,12 +55,7 @@ async fn create(
     if let Some(known) = with_key(&jobs, key.clone()).await? {
         return Ok((StatusCode::OK, Json(shown(&jobs, &known).await?)).into_response());
     }
-    let limits = FormLimits {
-        max_bytes: state.settings.max_upload_bytes,
-        idle: state.settings.idle_upload,
-        temp_dir: &state.settings.temp_dir,
-    };
-    let mut form = Form::read(body, "file", limits).await?;
+    let mut form = form(&state, body, "file").await?;
     let priority = priority(&mut form)?;
     if let Some(url) = form.text("callback_url") {
         state.outside.check("callback_url", &url)?;

@@ -1,0 +1,161 @@
+//! Routes of other servers, for the programs that speak with those: whisper.cpp's (`/inference`) and
+//! whisper-asr-webservice's (`/asr`, `/detect-language`).
+
+use std::io::{Seek, Write};
+use std::sync::Arc;
+
+use axum::extract::{Query, Request, State as Shared};
+use axum::http::{HeaderName, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use axum::{Json, Router};
+use boswell_model::{Task, language_name};
+use boswell_transcribe::{Format, Options, Urgency};
+use serde_json::{Value, json};
+
+use crate::audio;
+use crate::error::ApiError;
+use crate::form::{Form, Upload};
+use crate::reply;
+use crate::request::{TranscriptionRequest, truth};
+use crate::state::State;
+use crate::transcription::{Found, Transcription};
+use crate::wav::{HEADER_BYTES, PcmFormat};
+
+/// How much of a recording is heard to tell its language.
+const LANGUAGE_S: f64 = 30.0;
+
+type Parameters = Query<Vec<(String, String)>>;
+
+pub(crate) fn routes() -> Router<Arc<State>> {
+    Router::new()
+        .route("/inference", post(inference))
+        .route("/asr", post(asr))
+        .route("/detect-language", post(detect_language))
+}
+
+/// whisper.cpp's server: OpenAI's formats, and no model to choose.
+async fn inference(Shared(state): Shared<Arc<State>>, request: Request) -> Result<Response, ApiError> {
+    let mut form = audio::form(&state, request, "file").await?;
+    let task =
+        if truth(&mut form, "translate")?.unwrap_or(false) { Task::Translate } else { Task::Transcribe };
+    if let Some(vad) = form.text("vad") {
+        form.add("vad_filter", vad);
+    }
+    form.add("model", state.models.first().to_owned());
+    let request = TranscriptionRequest::new(&mut form, task)?;
+    let upload = audio::recording(&state, &mut form).await?;
+    audio::answer_form(state, &request, upload).await
+}
+
+/// whisper-asr-webservice: parameters in the address, files as answers.
+async fn asr(
+    Shared(state): Shared<Arc<State>>,
+    Query(parameters): Parameters,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let mut form = asr_form(&state, parameters, request).await?;
+    let task = match form.text("task").as_deref() {
+        None | Some("transcribe") => Task::Transcribe,
+        Some("translate") => Task::Translate,
+        Some(other) => {
+            let message = format!("Invalid task '{other}': expected 'transcribe' or 'translate'.");
+            return Err(ApiError::param("task", message));
+        }
+    };
+    let output = form.text("output").unwrap_or_else(|| Format::Txt.to_string());
+    let format: Format = output.parse().map_err(|error| ApiError::param("output", format!("{error}.")))?;
+    if let Some(prompt) = form.text("initial_prompt") {
+        form.add("prompt", prompt);
+    }
+    let word_timestamps = truth(&mut form, "word_timestamps")?.unwrap_or(false);
+    let upload = asr_recording(&state, &mut form).await?;
+    let TranscriptionRequest { model, options, .. } = TranscriptionRequest::new(&mut form, task)?;
+    let name = file_name(&upload.name, format);
+    let _admission = state.admit()?;
+    let options = Options { word_timestamps, ..options };
+    let transcription =
+        Transcription::begin(state.clone(), upload, &model, options, Urgency::Waiting).await?;
+    let done = transcription.finish().await?;
+    let headers = [
+        (header::CONTENT_TYPE, "text/plain; charset=utf-8".to_owned()),
+        (header::CONTENT_DISPOSITION, format!("attachment; filename=\"{name}\"")),
+        (HeaderName::from_static("asr-engine"), "boswell".to_owned()),
+    ];
+    Ok((headers, reply::file(&done.transcript, format)).into_response())
+}
+
+/// whisper-asr-webservice: which language is spoken at the start of a recording.
+async fn detect_language(
+    Shared(state): Shared<Arc<State>>,
+    Query(parameters): Parameters,
+    request: Request,
+) -> Result<Json<Value>, ApiError> {
+    let mut form = asr_form(&state, parameters, request).await?;
+    let upload = asr_recording(&state, &mut form).await?;
+    let _admission = state.admit()?;
+    let options = Options {
+        clip_timestamps: vec![0.0, LANGUAGE_S],
+        max_new_tokens: Some(1),
+        temperatures: vec![0.0],
+        ..Options::default()
+    };
+    let model = state.models.first().to_owned();
+    let mut transcription =
+        Transcription::begin(state.clone(), upload, &model, options, Urgency::Waiting).await?;
+    while let Some(found) = transcription.next().await? {
+        if let Found::Language { code, probability } = found {
+            let name = language_name(&code).unwrap_or(&code);
+            // A model that knows one language is sure of it.
+            let confidence = probability.unwrap_or(1.0);
+            return Ok(Json(
+                json!({"detected_language": name, "language_code": code, "confidence": confidence}),
+            ));
+        }
+    }
+    transcription.finish().await.and(Err(ApiError::internal()))
+}
+
+/// The form, with the parameters of the address in it.
+async fn asr_form(
+    state: &State,
+    parameters: Vec<(String, String)>,
+    request: Request,
+) -> Result<Form, ApiError> {
+    let mut form = audio::form(state, request, "audio_file").await?;
+    parameters.into_iter().for_each(|(name, value)| form.add(&name, value));
+    form.add("model", state.models.first().to_owned());
+    Ok(form)
+}
+
+/// The recording; with `encode=false` it is samples without a head.
+async fn asr_recording(state: &Arc<State>, form: &mut Form) -> Result<Upload, ApiError> {
+    let has_head = truth(form, "encode")?.unwrap_or(true);
+    let upload = audio::recording(state, form).await?;
+    if has_head {
+        return Ok(upload);
+    }
+    let state = state.clone();
+    let made = tokio::task::spawn_blocking(move || with_head(upload, &state));
+    made.await.map_err(|_| ApiError::internal())?.map_err(|error| {
+        tracing::error!("cannot store a recording: {error}");
+        ApiError::storage()
+    })
+}
+
+/// A wav file of samples as most programs send them.
+fn with_head(mut upload: Upload, state: &State) -> std::io::Result<Upload> {
+    let mut file = tempfile::tempfile_in(&state.settings.temp_dir)?;
+    file.write_all(&PcmFormat::USUAL.wav_header(upload.n_bytes))?;
+    upload.file.rewind()?;
+    std::io::copy(&mut upload.file, &mut file)?;
+    Ok(Upload { file, name: upload.name, n_bytes: upload.n_bytes + HEADER_BYTES })
+}
+
+/// What the answer's file is called: as the recording, with another ending.
+fn file_name(recording: &str, format: Format) -> String {
+    let stem =
+        std::path::Path::new(recording).file_stem().and_then(|stem| stem.to_str()).unwrap_or("transcript");
+    let stem: String = stem.chars().filter(|c| c.is_ascii_graphic() && !['"', '\\'].contains(c)).collect();
+    format!("{}.{format}", if stem.is_empty() { "transcript" } else { &stem })
+}
