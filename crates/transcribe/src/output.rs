@@ -28,7 +28,7 @@ pub enum Format {
     Lrc,
 }
 
-/// How subtitles are laid out. All but the last three need words with times in the transcript to have an effect.
+/// How subtitles are laid out. All but the last four need words with times in the transcript to have an effect.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct WriteOptions {
     /// Most characters in a line; lines are broken between words.
@@ -41,6 +41,8 @@ pub struct WriteOptions {
     pub highlight_words: bool,
     /// A subtitle with more characters a second stays longer, as long as nothing else is to be shown.
     pub max_chars_per_second: Option<f64>,
+    /// Least seconds that a subtitle stays, as long as nothing else is to be shown.
+    pub min_duration_s: Option<f64>,
     /// Least seconds between two subtitles: the first ends earlier, if that leaves it half of its time. Without effect
     /// on subtitles that highlight words.
     pub min_gap_s: Option<f64>,

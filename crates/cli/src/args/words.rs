@@ -61,6 +61,10 @@ pub(crate) struct WordArgs {
     #[arg(long, value_name = "N", value_parser = values::factor)]
     pub(crate) max_chars_per_second: Option<f64>,
 
+    /// Least time that a subtitle stays, as long as nothing else is to be shown
+    #[arg(long, value_name = "SECONDS", value_parser = values::seconds)]
+    pub(crate) min_duration: Option<f64>,
+
     /// Least time between two subtitles: the first ends earlier
     #[arg(long, value_name = "SECONDS", value_parser = values::seconds)]
     pub(crate) min_gap: Option<f64>,

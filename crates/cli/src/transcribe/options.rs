@@ -87,6 +87,7 @@ pub(super) fn write_options(args: &WordArgs) -> Result<WriteOptions> {
         max_words_per_line: args.max_words_per_line.0,
         highlight_words: args.highlight_words,
         max_chars_per_second: args.max_chars_per_second,
+        min_duration_s: args.min_duration,
         min_gap_s: args.min_gap,
         always_hours: false,
     })

@@ -54,11 +54,10 @@ fn shaped_cues(segments: &[Segment], options: &WriteOptions) -> Vec<Cue> {
     for idx in 0..cues.len() {
         let next_ms = cues.get(idx + 1).map(|next| next.start_ms);
         let cue = &mut cues[idx];
-        if let Some(limit) = options.max_chars_per_second {
-            let needed_ms = milliseconds(n_chars(&cue.text) as f64 / limit);
-            let latest_ms = next_ms.map_or(u64::MAX, |next| next.saturating_sub(gap_ms));
-            cue.end_ms = cue.end_ms.max((cue.start_ms + needed_ms).min(latest_ms));
-        }
+        let reading_s = options.max_chars_per_second.map_or(0.0, |limit| n_chars(&cue.text) as f64 / limit);
+        let needed_ms = milliseconds(reading_s.max(options.min_duration_s.unwrap_or(0.0)));
+        let latest_ms = next_ms.map_or(u64::MAX, |next| next.saturating_sub(gap_ms));
+        cue.end_ms = cue.end_ms.max((cue.start_ms + needed_ms).min(latest_ms));
         if let Some(next_ms) = next_ms.filter(|_| gap_ms > 0) {
             let half_ms = cue.start_ms.midpoint(cue.end_ms);
             cue.end_ms = cue.end_ms.min(next_ms.saturating_sub(gap_ms).max(half_ms));

@@ -124,12 +124,20 @@ fn subtitles_stay_long_enough_to_be_read_and_leave_gaps() {
     ];
     let times = |options: &WriteOptions| -> Vec<String> {
         let srt = written(&transcript(segments.clone()), Format::Srt, options);
-        srt.lines().filter(|line| line.contains("-->")).map(|line| line.replace("00:00:0", "")).collect()
+        srt.lines()
+            .filter(|line| line.contains("-->"))
+            .map(|line| line.replace("00:00:0", "").replace("00:00:", ""))
+            .collect()
     };
     let options = WriteOptions { max_chars_per_second: Some(10.0), ..WriteOptions::default() };
     assert_eq!(times(&options), ["0,000 --> 1,900", "5,000 --> 6,010", "6,010 --> 8,000", "8,000 --> 8,300"]);
     let options = WriteOptions { min_gap_s: Some(0.1), ..options };
     assert_eq!(times(&options), ["0,000 --> 1,900", "5,000 --> 5,910", "6,010 --> 7,900", "8,000 --> 8,300"]);
+    let options = WriteOptions { min_duration_s: Some(2.5), ..options };
+    assert_eq!(
+        times(&options),
+        ["0,000 --> 2,500", "5,000 --> 5,910", "6,010 --> 7,900", "8,000 --> 10,500"]
+    );
     let options = WriteOptions { min_gap_s: Some(1.5), ..WriteOptions::default() };
     assert_eq!(times(&options), ["0,000 --> 0,500", "5,000 --> 5,500", "6,010 --> 7,005", "8,000 --> 8,100"]);
 }
