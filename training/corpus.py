@@ -88,7 +88,7 @@ def clicks(rng, n):
 
 
 def talk(rng, n, pieces, voices):
-    """Several voices at once, none of which says a digit."""
+    """Several voices at once. Digits among them must be too many to be understood."""
     x = np.zeros(n, np.float32)
     for _ in range(voices):
         at = -int(rng.integers(0, RATE))
@@ -105,13 +105,14 @@ def talk(rng, n, pieces, voices):
 class Noise:
     """Minutes of each kind of noise, made once; `draw` cuts a stretch out of one."""
 
-    def __init__(self, rng, others, seconds=70):
+    def __init__(self, rng, recorded, others, seconds=70):
         n = seconds * RATE
         self.bank = [coloured(rng, n, s) for s in (0, 0, 1, 1.5, 2, 2)]
         self.bank += [hum(rng, n) for _ in range(3)] + [music(rng, n) for _ in range(5)]
         self.bank += [clicks(rng, n) for _ in range(3)]
         self.bank += [talk(rng, n, others, k) for k in (3, 5, 8)]
-        self.steady, self.voices = 12, [talk(rng, n, others, 1) for _ in range(3)]
+        self.voices = [talk(rng, n, others, 1) for _ in range(3)]
+        self.crowds = [talk(rng, n, recorded, k) for k in (10, 12, 16, 24, 40)]
 
     def draw(self, rng, n, bank=None):
         bank = bank or self.bank

@@ -29,9 +29,9 @@ def mel_filters(warp=1.0):
 class LogMel:
     """Batches of windows to normalised log-mel.
 
-    The end of a recording is padded in two ways, both learned: openai/whisper and
-    faster-whisper cut the spectrogram and pad it with 0.0, whisper.cpp and the
-    transformers package pad the waveform with silence.
+    The end of a recording is padded in two ways: openai/whisper and faster-whisper cut
+    the spectrogram and pad it with 0.0, whisper.cpp and the transformers package pad
+    the waveform with silence. The model should write the same for both.
     """
 
     def __init__(self, strength=1.0):
@@ -47,9 +47,9 @@ class LogMel:
         return torch.fft.rfft(frames).abs().square()
 
     def __call__(self, waveform, clip_frames, gen=None, augment=True):
-        """- `waveform`: [batch, samples]; `clip_frames`: [batch] frames before the padding.
+        """- `waveform`: [batch, samples], silent after the clip; `clip_frames`: [batch] frames before the padding.
 
-        Returns [batch, 80, frames].
+        Returns [batch, 2, 80, frames]: padded in the one way and in the other.
         """
         n = waveform.shape[0]
 
@@ -70,10 +70,8 @@ class LogMel:
         log = (torch.maximum(log, top[:, None, None] - 8) + 4) / 4
         if augment:
             self.mask(log, draw, self.strength)
-        zero_pad = (draw(n) < 0.5) if augment else torch.ones(n, dtype=torch.bool)
-        frames = torch.arange(log.shape[2])
-        beyond = (frames[None] >= clip_frames[:, None]) & zero_pad[:, None]
-        return log.masked_fill(beyond[:, None], 0.0)
+        beyond = torch.arange(log.shape[2]) >= clip_frames[:, None]
+        return torch.stack([log.masked_fill(beyond[:, None], 0.0), log], dim=1)
 
     @staticmethod
     def equaliser(n, draw, strength):

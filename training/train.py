@@ -25,9 +25,9 @@ from windows import FRAME_IGNORE, Settings, Windows
 STAGES = [dict(seconds=4.0, batch=16, share=2, steps=1200, rate=[2e-3, 1.5e-3], strength=0.4, prompts=0.0, long_prompts=0.0),
           dict(seconds=8.0, batch=4, share=2, steps=3000, rate=[1.4e-3, 9e-4], strength=0.7, prompts=0.1, long_prompts=0.0),
           dict(seconds=30.0, batch=1, share=4, steps=1300, rate=[9e-4, 1e-5], strength=0.85, prompts=0.25, long_prompts=0.1)]
-PARTS = ["word", "time", "guide", "frame", "count", "wrong"]
+PARTS = ["word", "time", "guide", "frame", "count", "apart", "wrong"]
 WARM_UP, WEIGHT_DECAY, AVERAGE = 150, 0.02, 0.998
-WORD_WEIGHT, STAMP_WEIGHT, GUIDE_WEIGHT, FRAME_WEIGHT, COUNT_WEIGHT = 1.0, 0.4, 0.5, 0.5, 0.3
+WORD_WEIGHT, STAMP_WEIGHT, GUIDE_WEIGHT, FRAME_WEIGHT, COUNT_WEIGHT, APART_WEIGHT = 1.0, 0.4, 0.5, 0.5, 0.3, 6.0
 
 
 class Batches:
@@ -37,7 +37,8 @@ class Batches:
         self.seed, self.number, self.size = opt.seed, number, stage["batch"]
         digits, others = corpus.synthesised(opt.synth)
         settings = Settings(stage["seconds"], prompts=stage["prompts"], long_prompts=stage["long_prompts"],
-                            strength=stage["strength"], recorded=stage.get("recorded", 0.7))
+                            strength=stage["strength"], recorded=stage.get("recorded", 0.7),
+                            single=stage.get("single", 0.12))
         self.source = Windows(opt.seed, corpus.recorded(opt.digits, "train"), digits, others, settings)
         self.log_mel = LogMel(stage["strength"])
 
@@ -48,7 +49,10 @@ class Batches:
 
 
 def collate(windows, log_mel, gen, rng):
-    """Stacks windows into tensors; tokens are padded, and disturbed a little as in real decoding."""
+    """Stacks windows into tensors, each window twice: padded in the one way and in the other.
+
+    Tokens are padded, and disturbed a little as in real decoding.
+    """
     waveform = torch.stack([torch.from_numpy(w.waveform) for w in windows])
     clip = torch.tensor([w.clip_frames for w in windows])
     written = [(w, s) for w in windows for s in w.sequences]
@@ -73,10 +77,17 @@ def collate(windows, log_mel, gen, rng):
             moved = given + torch.randint(-2, 3, (count,), generator=gen)
             given = torch.where(stamp, moved.clamp(tokens.TIMESTAMP, tokens.N_COMPACT - 1), given)
         ids[i, :count] = given
-    return dict(mel=log_mel(waveform, clip, gen).bfloat16(), ids=ids, target=target, guide=guide,
-                labels=torch.stack([torch.from_numpy(w.labels) for w in windows]),
-                counts=torch.stack([torch.from_numpy(w.counts) for w in windows]),
-                origin=torch.tensor([w.origin for w in windows]))
+
+    def twice(x, rows):
+        """`rows` rows of each window: the same for the one padding and for the other."""
+        return x.unflatten(0, (len(windows), 1, rows)).expand(-1, 2, rows, *x.shape[1:]).flatten(0, 2)
+
+    per_window = len(windows[0].sequences)
+    return dict(mel=log_mel(waveform, clip, gen).bfloat16().flatten(0, 1), n_windows=len(windows),
+                ids=twice(ids, per_window), target=twice(target, per_window), guide=twice(guide, per_window),
+                labels=twice(torch.stack([torch.from_numpy(w.labels) for w in windows]), 1),
+                counts=twice(torch.stack([torch.from_numpy(w.counts) for w in windows]), 1),
+                origin=twice(torch.tensor([w.origin for w in windows]), 1))
 
 
 def losses(model, batch):
@@ -114,12 +125,23 @@ def losses(model, batch):
     frame = F.cross_entropy(frames.flatten(0, 1), batch["labels"].flatten(), ignore_index=FRAME_IGNORE, reduction="sum")
     frame = frame / (batch["labels"] >= 0).sum().clamp(min=1)
     count = F.smooth_l1_loss(counts, batch["counts"] / 4)
-    parts = dict(word=word, time=time_, guide=guide, frame=frame, count=count)
-    total = WORD_WEIGHT * word + STAMP_WEIGHT * time_ + GUIDE_WEIGHT * guide + FRAME_WEIGHT * frame + COUNT_WEIGHT * count
+    apart = distance(logprob, used, batch["n_windows"])
+    parts = dict(word=word, time=time_, guide=guide, frame=frame, count=count, apart=apart)
+    total = (WORD_WEIGHT * word + STAMP_WEIGHT * time_ + GUIDE_WEIGHT * guide + FRAME_WEIGHT * frame
+             + COUNT_WEIGHT * count + APART_WEIGHT * apart)
     best = logprob.argmax(-1)
     spoken = used & (target < 10)
     parts["wrong"] = ((best != target) & spoken).sum() / spoken.sum().clamp(min=1)
     return total, parts
+
+
+def distance(logprob, used, n_windows):
+    """How far what is written with the one padding is from what is written with the other: the Kullback-Leibler
+    divergence in both directions, a token."""
+    one, other = logprob.unflatten(0, (n_windows, 2, -1)).unbind(1)
+    divergence = ((one.exp() - other.exp()) * (one - other)).sum(-1)
+    used = used.unflatten(0, (n_windows, 2, -1))[:, 0]
+    return (divergence * used).sum() / used.sum()
 
 
 def rate_at(number, stage, step):

@@ -12,7 +12,7 @@ FRAME_SILENCE, FRAME_OTHER, FRAME_IGNORE = 10, 11, -100
 
 @dataclass
 class Settings:
-    """- `seconds`: length of a window; `recorded`: share of windows with recorded voices;
+    """- `seconds`: length of a window; `recorded`: share of windows with recorded voices; `single`: with one word;
     - `prompts`: share with text before; `strength`: random place of
       the window among the encoder's 1500 positions (for windows shorter than 30 s)."""
     seconds: float
@@ -21,6 +21,7 @@ class Settings:
     no_speech: float = 0.09
     long_prompts: float = 0.0
     strength: float = 1.0
+    single: float = 0.12
 
 
 @dataclass
@@ -48,7 +49,7 @@ class Windows:
     def __init__(self, seed, recorded, synthesised, others, settings):
         self.rng = np.random.default_rng(seed)
         self.settings = settings
-        self.noise = Noise(self.rng, others)
+        self.noise = Noise(self.rng, recorded, others)
         self.others = others
         self.recorded, self.synthesised = {}, {}
         for pool, pieces in ((self.recorded, recorded), (self.synthesised, synthesised)):
@@ -127,7 +128,8 @@ class Windows:
         total = int(seconds * RATE)
         x = np.zeros(total, np.float32)
         kind = self.rng.random()
-        limit = 1 if kind < 0.12 else (int(self.rng.integers(2, 8)) if kind < 0.3 else 99)
+        single = self.settings.single
+        limit = 1 if kind < single else (int(self.rng.integers(2, 8)) if kind < single + 0.18 else 99)
         bare = limit == 1 and self.chance(0.5)            # a recording by itself, nothing around it
         target = seconds + 2 if self.chance(0.5) else self.uniform(0.2, 1.0) * seconds
         digits = self.rng.choice(10, size=int(self.rng.integers(1, 3))) if self.chance(0.1) else np.arange(10)
@@ -195,6 +197,8 @@ class Windows:
         x, kind = np.zeros(total, np.float32), self.rng.random()
         if kind < 0.1:
             pass                                           # nothing at all
+        elif kind < 0.25:
+            x += self.noise.draw(self.rng, total, self.noise.crowds)
         elif kind < 0.75:
             x += self.noise.draw(self.rng, total)
             if self.chance(0.3):
