@@ -26,6 +26,11 @@ use args::{Cli, Command, LogFormat, ModelsCommand, normalise};
 use screen::{ReaderGone, Screen};
 use usage::UsageError;
 
+/// A server's memory is taken and given back by many threads, and glibc's allocator keeps more of it from hour to hour.
+#[cfg(target_os = "linux")]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// The exit code for a command line that makes no sense; clap uses the same.
 const WRONG_USAGE: u8 = 2;
 
