@@ -17,7 +17,7 @@ use crate::audio;
 use crate::error::ApiError;
 use crate::form::{Form, Upload};
 use crate::reply;
-use crate::request::{TranscriptionRequest, truth};
+use crate::request::{TranscriptionRequest, task, truth};
 use crate::state::State;
 use crate::transcription::{Found, Transcription};
 use crate::wav::{HEADER_BYTES, PcmFormat};
@@ -55,14 +55,7 @@ async fn asr(
     request: Request,
 ) -> Result<Response, ApiError> {
     let mut form = asr_form(&state, parameters, request).await?;
-    let task = match form.text("task").as_deref() {
-        None | Some("transcribe") => Task::Transcribe,
-        Some("translate") => Task::Translate,
-        Some(other) => {
-            let message = format!("Invalid task '{other}': expected 'transcribe' or 'translate'.");
-            return Err(ApiError::param("task", message));
-        }
-    };
+    let task = task(&mut form)?;
     let output = form.text("output").unwrap_or_else(|| Format::Txt.to_string());
     let format: Format = output.parse().map_err(|error| ApiError::param("output", format!("{error}.")))?;
     if let Some(prompt) = form.text("initial_prompt") {

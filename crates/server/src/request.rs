@@ -186,6 +186,21 @@ fn granularities(form: &mut Form, format: ResponseFormat) -> Result<Vec<String>,
     Ok(if format == ResponseFormat::VerboseJson { granularities } else { Vec::new() })
 }
 
+/// What a `task` says is to be written.
+///
+/// # Errors
+/// Status 400 if it is something else than `transcribe` or `translate`.
+pub(crate) fn task(form: &mut Form) -> Result<Task, ApiError> {
+    match form.text("task").as_deref() {
+        None | Some("transcribe") => Ok(Task::Transcribe),
+        Some("translate") => Ok(Task::Translate),
+        Some(other) => {
+            let message = format!("Invalid task '{other}': expected 'transcribe' or 'translate'.");
+            Err(ApiError::param("task", message))
+        }
+    }
+}
+
 /// A text that is true or false.
 ///
 /// # Errors

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use boswell_model::Task;
 use boswell_transcribe::Urgency;
 use tokio::sync::Notify;
 use tracing::Instrument;
@@ -12,7 +11,7 @@ use super::store::End;
 use super::{Job, Jobs, Running, webhook};
 use crate::error::ApiError;
 use crate::form::{Form, Upload};
-use crate::request::TranscriptionRequest;
+use crate::request::{TranscriptionRequest, task};
 use crate::state::State;
 use crate::transcription::{Done, Found, Transcription};
 
@@ -152,13 +151,6 @@ pub(super) fn request_of(job: &Job) -> Result<TranscriptionRequest, ApiError> {
 /// # Errors
 /// Status 400 if it makes no sense.
 pub(super) fn request(form: &mut Form) -> Result<TranscriptionRequest, ApiError> {
-    let task = match form.text("task").as_deref() {
-        None | Some("transcribe") => Task::Transcribe,
-        Some("translate") => Task::Translate,
-        Some(other) => {
-            let message = format!("Invalid task '{other}': expected 'transcribe' or 'translate'.");
-            return Err(ApiError::param("task", message));
-        }
-    };
+    let task = task(form)?;
     TranscriptionRequest::new(form, task)
 }
