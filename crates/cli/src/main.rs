@@ -27,6 +27,7 @@ use screen::{ReaderGone, Screen};
 use usage::UsageError;
 
 /// A server's memory is taken and given back by many threads, and glibc's allocator keeps more of it from hour to hour.
+/// How soon this one gives it back stands in `.cargo/config.toml`.
 #[cfg(target_os = "linux")]
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
