@@ -400,9 +400,9 @@ fn tile_of<S: Simd, P: Product, const ROWS: usize, const VECTORS: usize>(
     let columns = VECTORS * S::LANES;
     let mut sums = [[P::zero(simd); VECTORS]; ROWS];
     if accumulate {
-        for (sums, out) in sums.iter_mut().zip(out.chunks_exact(columns)) {
+        for (row, sums) in sums.iter_mut().enumerate() {
             for (v, sum) in sums.iter_mut().enumerate() {
-                *sum = P::load(simd, &out[v * S::LANES..]);
+                *sum = P::load(simd, &out[row * columns + v * S::LANES..]);
             }
         }
     }
@@ -418,9 +418,10 @@ fn tile_of<S: Simd, P: Product, const ROWS: usize, const VECTORS: usize>(
             }
         }
     }
-    for (sums, out) in sums.iter().zip(out.chunks_exact_mut(columns)) {
+    // The bound of this loop is a constant: else the sums would be written to memory at every step of the one above.
+    for (row, sums) in sums.iter().enumerate() {
         for (v, sum) in sums.iter().enumerate() {
-            P::store(simd, *sum, &mut out[v * S::LANES..]);
+            P::store(simd, *sum, &mut out[row * columns + v * S::LANES..]);
         }
     }
 }
