@@ -20,6 +20,7 @@ pub use arch::InstructionSet;
 pub use attention::{Attention, MAX_HEAD_DIM};
 pub use cache::{CachePrecision, KeyValues};
 pub use gemm::{Epilogue, Input, Linear, Precision, Weights, Words, linear, mlp, normed_linear};
+pub use line::Aligned;
 pub use lstm::lstm_step;
 pub use threads::Threads;
 pub use vector::{add, dot, exp_sum, gelu, layer_norm, log_sum_exp, max, softmax};

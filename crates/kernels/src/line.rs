@@ -9,13 +9,13 @@ struct Line([u32; 16]);
 
 /// A buffer of words of 32 bits that starts on a cache line: numbers in f32, or smaller ones packed.
 #[derive(Clone, Default)]
-pub(crate) struct Aligned {
+pub struct Aligned {
     lines: Vec<Line>,
 }
 
 impl Aligned {
     /// `len` words of zero, rounded up to whole cache lines.
-    pub(crate) fn zeroed(len: usize) -> Self {
+    pub fn zeroed(len: usize) -> Self {
         Self { lines: bytemuck::zeroed_vec(len.div_ceil(16)) }
     }
 
@@ -32,11 +32,13 @@ impl Aligned {
         bytemuck::cast_slice_mut(self.at_least(len))
     }
 
-    pub(crate) fn words(&self) -> &[u32] {
+    /// All words, up to whole cache lines.
+    pub fn words(&self) -> &[u32] {
         bytemuck::cast_slice(&self.lines)
     }
 
-    pub(crate) fn words_mut(&mut self) -> &mut [u32] {
+    /// All words, up to whole cache lines.
+    pub fn words_mut(&mut self) -> &mut [u32] {
         bytemuck::cast_slice_mut(&mut self.lines)
     }
 
@@ -68,11 +70,5 @@ impl Aligned {
     /// The words as four bytes each.
     pub(crate) fn bytes_mut(&mut self) -> &mut [i8] {
         bytemuck::cast_slice_mut(&mut self.lines)
-    }
-}
-
-impl AsRef<[u32]> for Aligned {
-    fn as_ref(&self) -> &[u32] {
-        self.words()
     }
 }

@@ -21,8 +21,8 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use self::names::{Naming, TIED};
+pub(crate) use self::storage::Stamp;
 use self::storage::Storage;
-pub(crate) use self::storage::{Stamp, map};
 pub use self::tensor::{Dtype, Tensor};
 use crate::tokenizer::Vocabulary;
 use crate::{Dims, Error, Generation, Tokenizer};

@@ -5,20 +5,21 @@
 //! header says of which files of which state they are made; each layer has a checksum, which is looked at before it
 //! is used. A file that does not fit in any way is as good as none and is replaced when the model is loaded, by
 //! renaming a complete one: programs that start at once may both write it, and neither ever reads a half.
+//!
+//! Layers are read into memory and not mapped: the system gives memory in large pages, files in small ones, and a
+//! decoder that reads all weights at every step is a quarter slower from those.
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, BufWriter, Write};
-use std::ops::Range;
+use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use boswell_kernels::{Precision, Weights, Words};
-use memmap2::Mmap;
+use boswell_kernels::{Aligned, Precision, Weights, Words};
 use serde::{Deserialize, Serialize};
 
 use crate::Checkpoint;
-use crate::checkpoint::{Stamp, map};
+use crate::checkpoint::Stamp;
 
 const MAGIC: &[u8; 8] = b"boswpack";
 /// To be raised when weights are packed in another way, or the header is another.
@@ -26,7 +27,7 @@ const VERSION: u32 = 1;
 /// The bytes of a cache line: every layer begins on one.
 const LINE: usize = 64;
 /// Longer headers are not believed.
-const MAX_HEADER: usize = 1 << 24;
+const MAX_HEADER: u64 = 1 << 24;
 
 /// What stands in front of the weights.
 #[derive(Serialize, Deserialize)]
@@ -69,21 +70,9 @@ struct Made {
 
 /// A file that fits.
 struct Found {
-    map: Arc<Mmap>,
+    path: PathBuf,
     layers: BTreeMap<String, Layer>,
-    start: usize, // of the layers' words
-}
-
-/// A part of the mapped file.
-struct Part {
-    map: Arc<Mmap>,
-    bytes: Range<usize>, // lies within the map, on a cache line, whole words
-}
-
-impl AsRef<[u32]> for Part {
-    fn as_ref(&self) -> &[u32] {
-        bytemuck::cast_slice(&self.map[self.bytes.clone()])
-    }
+    start: u64, // of the layers' words
 }
 
 impl Packed {
@@ -137,30 +126,37 @@ impl Packed {
 
 impl Found {
     fn open(path: &Path, origin: &Origin) -> Option<Self> {
-        let map = File::open(path).and_then(|file| map(&file)).ok()?;
-        let found = Self::read(map, origin);
+        let file = File::open(path).ok()?;
+        let found = Self::read(path, file, origin);
         if found.is_none() {
             tracing::debug!(path = %path.display(), "packed weights are stale");
         }
         found
     }
 
-    fn read(map: Mmap, origin: &Origin) -> Option<Self> {
-        let len = map.strip_prefix(MAGIC)?.first_chunk()?;
-        let len = usize::try_from(u64::from_le_bytes(*len)).ok().filter(|len| *len <= MAX_HEADER)?;
-        let header: Header = serde_json::from_slice(map.get(16..16 + len)?).ok()?;
-        let start = (16 + len).next_multiple_of(LINE);
-        (header.origin == *origin).then(|| Self { map: Arc::new(map), layers: header.layers, start })
+    fn read(path: &Path, file: File, origin: &Origin) -> Option<Self> {
+        let mut file = BufReader::new(file);
+        let mut start = [0; 16];
+        file.read_exact(&mut start).ok()?;
+        let len = start.strip_prefix(MAGIC)?.first_chunk()?;
+        let len = Some(u64::from_le_bytes(*len)).filter(|len| *len <= MAX_HEADER)?;
+        let mut header = Vec::new();
+        file.take(len).read_to_end(&mut header).ok()?;
+        let header: Header = serde_json::from_slice(&header).ok()?;
+        let start = (16 + len).next_multiple_of(LINE as u64);
+        (header.origin == *origin).then(|| Self { path: path.to_owned(), layers: header.layers, start })
     }
 
+    /// Reads a layer. It may come from another file that has taken this one's place: that has the same words there,
+    /// or another checksum.
     fn layer(&self, name: &str, n_words: usize) -> Option<Words> {
-        let layer = self.layers.get(name)?;
-        let offset = usize::try_from(layer.offset).ok().filter(|offset| offset.is_multiple_of(LINE))?;
-        let first = self.start.checked_add(offset)?;
-        let bytes = first..first.checked_add(n_words.checked_mul(4)?)?;
-        let is_whole = layer.n_words == n_words as u64
-            && self.map.get(bytes.clone()).is_some_and(|bytes| crc32fast::hash(bytes) == layer.crc32);
-        is_whole.then(|| Arc::new(Part { map: self.map.clone(), bytes }) as Words)
+        let layer = self.layers.get(name).filter(|layer| layer.n_words == n_words as u64)?;
+        let mut file = File::open(&self.path).ok()?;
+        file.seek(SeekFrom::Start(self.start.checked_add(layer.offset)?)).ok()?;
+        let mut words = Aligned::zeroed(n_words);
+        let bytes = bytemuck::cast_slice_mut(&mut words.words_mut()[..n_words]);
+        file.read_exact(bytes).ok()?;
+        (crc32fast::hash(bytes) == layer.crc32).then(|| Arc::new(words))
     }
 }
 
@@ -194,7 +190,7 @@ fn write(path: &Path, origin: Origin, layers: &BTreeMap<String, (Words, usize)>)
 }
 
 fn bytes_of((words, n_words): &(Words, usize)) -> &[u8] {
-    bytemuck::cast_slice(&(**words).as_ref()[..*n_words])
+    bytemuck::cast_slice(&words.words()[..*n_words])
 }
 
 /// Writes bytes, of which `n_before` stand on the same cache line, and zeros up to the next one.

@@ -52,8 +52,8 @@ impl Precision {
     }
 }
 
-/// Memory that packed weights stand in; may be a part of a file that is mapped.
-pub type Words = Arc<dyn AsRef<[u32]> + Send + Sync>;
+/// Memory that packed weights stand in, shared with whoever keeps them.
+pub type Words = Arc<Aligned>;
 
 /// The weights `[n_out, n_in]` of a linear layer, packed for this CPU.
 ///
@@ -157,10 +157,10 @@ impl Weights {
     /// Weights that [`Weights::pack`] packed before, on a CPU with the same [`Weights::layout`].
     ///
     /// # Panics
-    /// If there are not [`Weights::packed_len`] words.
+    /// If there are fewer than [`Weights::packed_len`] words.
     pub fn from_packed(words: Words, n_out: usize, n_in: usize, precision: Precision) -> Self {
         let shape = Shape::here(n_out, n_in, precision);
-        assert_eq!((*words).as_ref().len(), shape.len(), "the packed weights are not [{n_out}, {n_in}]");
+        assert!(words.words().len() >= shape.len(), "the packed weights are not [{n_out}, {n_in}]");
         Self { shape, words }
     }
 
@@ -231,12 +231,12 @@ impl Weights {
     /// `[n_words, panel]`
     pub(super) fn panel(&self, idx: usize) -> &[u32] {
         let len = self.shape.n_words * self.shape.tile.columns;
-        &(*self.words).as_ref()[..self.shape.panels_len()][idx * len..][..len]
+        &self.words.words()[..self.shape.panels_len()][idx * len..][..len]
     }
 
     /// For bytes: what a step of each output's weights is worth, and the sum of its weights.
     pub(super) fn scales(&self) -> (&[f32], &[f32]) {
-        let scales = &(*self.words).as_ref()[self.shape.panels_len()..self.shape.len()];
+        let scales = &self.words.words()[self.shape.panels_len()..self.shape.len()];
         bytemuck::cast_slice(scales).split_at(scales.len() / 2)
     }
 }

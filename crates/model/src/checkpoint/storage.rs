@@ -110,7 +110,7 @@ impl Storage {
     unsafe_code,
     reason = "the memory map of the weights is one of the three places that STYLE.md allows"
 )]
-pub(crate) fn map(file: &File) -> std::io::Result<Mmap> {
+fn map(file: &File) -> std::io::Result<Mmap> {
     // SAFETY: the map is read-only and lives as long as the `Mmap`, which unmaps it once. What remains is that the
     // file must not change while it is mapped, which no program can enforce: weights are only ever replaced by
     // renaming another file over them, which leaves the mapped one intact. If someone overwrites a file in place all
