@@ -6,7 +6,7 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 
 /// Path, type, content.
-const FILES: [(&str, &str, &str); 16] = [
+const FILES: [(&str, &str, &str); 17] = [
     ("/", "text/html; charset=utf-8", include_str!("../page/index.html")),
     ("/page/style.css", "text/css; charset=utf-8", include_str!("../page/style.css")),
     ("/page/icon.svg", "image/svg+xml", include_str!("../page/icon.svg")),
@@ -17,6 +17,7 @@ const FILES: [(&str, &str, &str); 16] = [
     ("/page/live.js", SCRIPT, include_str!("../page/live.js")),
     ("/page/microphone.js", SCRIPT, include_str!("../page/microphone.js")),
     ("/page/recorder.js", SCRIPT, include_str!("../page/recorder.js")),
+    ("/page/speakers.js", SCRIPT, include_str!("../page/speakers.js")),
     ("/page/transcript.js", SCRIPT, include_str!("../page/transcript.js")),
     ("/docs", "text/html; charset=utf-8", include_str!("../page/docs.html")),
     ("/page/docs.css", "text/css; charset=utf-8", include_str!("../page/docs.css")),
