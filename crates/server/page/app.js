@@ -21,7 +21,7 @@ const view = new TranscriptView($("segments"), speakers, (seconds) => {
   play();
 });
 
-const jobs = new JobList($("jobs"), (name, { language, duration }, segments) => {
+const jobs = new JobList($("jobs"), (name, { language, duration, segments }) => {
   choose({ name, file: null, item: document.createElement("li"), segments, language, duration, isFinished: true }, true);
 });
 

@@ -2,7 +2,7 @@
 
 use axum::Router;
 use axum::http::{HeaderName, header};
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Redirect};
 use axum::routing::get;
 
 /// Path, type, content.
@@ -33,7 +33,9 @@ const POLICY: &str = "default-src 'self'; media-src 'self' blob:; frame-ancestor
 
 /// The routes of the files.
 pub(crate) fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
-    FILES.into_iter().fold(Router::new(), |router, (path, kind, content)| {
+    // Where Unicorn Amanuensis had its page.
+    let elsewhere = Router::new().route("/web", get(|| async { Redirect::temporary("./") }));
+    FILES.into_iter().fold(elsewhere, |router, (path, kind, content)| {
         let answer = move || async move {
             let headers: [(HeaderName, &str); 4] = [
                 (header::CONTENT_TYPE, kind),
