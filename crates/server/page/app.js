@@ -5,6 +5,7 @@ import { clock, write } from "./formats.js";
 import { JobList } from "./jobs.js";
 import { listen } from "./live.js";
 import { record } from "./recorder.js";
+import { Speakers } from "./speakers.js";
 import { TranscriptView } from "./transcript.js";
 import { peaks, Waveform } from "./waveform.js";
 
@@ -14,12 +15,13 @@ const recordings = [];
 let chosen = null;
 
 const waveform = new Waveform($("wave"), seek);
-const view = new TranscriptView($("segments"), (seconds) => {
+const speakers = new Speakers($("speakers"), $("segments"), announce);
+const view = new TranscriptView($("segments"), speakers, (seconds) => {
   seek(seconds);
   play();
 });
 
-const jobs = new JobList($("jobs"), (name, { language, duration }, segments) => {
+const jobs = new JobList($("jobs"), (name, { language, duration, segments }) => {
   choose({ name, file: null, item: document.createElement("li"), segments, language, duration, isFinished: true }, true);
 });
 
@@ -135,7 +137,10 @@ async function choose(recording, isAsked) {
   $("search").value = "";
   $("matches").value = "";
   view.query = "";
+  $("segments").classList.remove("searched");
   setEditing(false);
+  $("mark").setAttribute("aria-pressed", "false");
+  speakers.show(recording);
   view.show(recording.segments);
   facts();
   if (audio.src) URL.revokeObjectURL(audio.src);
@@ -220,6 +225,11 @@ function setEditing(isEditing) {
 }
 $("edit").onclick = () => setEditing(!view.isEditing);
 
+$("mark").onclick = () => {
+  speakers.mark(!speakers.isMarking);
+  $("mark").setAttribute("aria-pressed", speakers.isMarking);
+};
+
 $("save").onclick = () => {
   const format = $("format").value;
   const segments = chosen.segments.filter((segment) => segment.text.trim());
@@ -232,7 +242,9 @@ $("save").onclick = () => {
 };
 
 document.addEventListener("keydown", (event) => {
-  if (event.target.closest("input, select, button, [contenteditable='true'], #wave") || !chosen) return;
+  if (!chosen || event.target.closest("input, [contenteditable='true']")) return;
+  speakers.key(event);
+  if (event.target.closest("select, button, #wave")) return;
   if (event.key === " ") {
     event.preventDefault();
     $("play").click();
@@ -296,7 +308,8 @@ $("live").onclick = async () => {
     stopLive = await listen(choices, {
       turn: (id, turn) => {
         if (!places.has(id)) places.set(id, recording.segments.push({}) - 1);
-        recording.segments[places.get(id)] = turn;
+        const { speaker } = recording.segments[places.get(id)];
+        recording.segments[places.get(id)] = speaker ? { ...turn, speaker } : turn;
         if (recording === chosen) view.update(places.get(id));
       },
       done: (file, duration) => {

@@ -15,19 +15,29 @@ function stamp(seconds, mark) {
   return `${two(Math.floor(s / 3600))}:${two(Math.floor(s / 60) % 60)}:${two(s % 60)}${mark}${String(ms % 1000).padStart(3, "0")}`;
 }
 
-const cue = (segment, mark) =>
-  `${stamp(segment.start, mark)} --> ${stamp(segment.end, mark)}\n${segment.text.trim().replaceAll("-->", "->")}\n`;
+const said = ({ speaker, text }) => (speaker ? `${speaker}: ${text.trim()}` : text.trim());
+
+const cue = ({ start, end }, mark, text) => `${stamp(start, mark)} --> ${stamp(end, mark)}\n${text.replaceAll("-->", "->")}\n\n`;
+
+/** In WebVTT a name is a mark in the text, whose own characters must not be taken for one. */
+function voiced({ speaker, text }) {
+  if (!speaker) return text.trim();
+  const plain = (text) => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
+  return `<v ${plain(speaker)}>${plain(text.trim())}`;
+}
 
 const WRITERS = {
-  txt: ({ segments }) => segments.map((segment) => `${segment.text.trim()}\n`).join(""),
-  srt: ({ segments }) => segments.map((segment, i) => `${i + 1}\n${cue(segment, ",")}\n`).join(""),
-  vtt: ({ segments }) => `WEBVTT\n\n${segments.map((segment) => `${cue(segment, ".")}\n`).join("")}`,
+  txt: ({ segments }) => segments.map((segment) => `${said(segment)}\n`).join(""),
+  srt: ({ segments }) => segments.map((segment, i) => `${i + 1}\n${cue(segment, ",", said(segment))}`).join(""),
+  vtt: ({ segments }) => `WEBVTT\n\n${segments.map((segment) => cue(segment, ".", voiced(segment))).join("")}`,
   json: ({ name, language, duration, segments }) => {
     const text = segments.map((segment) => segment.text).join("").trim();
     return `${JSON.stringify({ name, language, duration, text, segments }, null, 2)}\n`;
   },
-  md: ({ name, segments }) =>
-    `# ${name}\n\n${segments.map((segment) => `**${clock(segment.start)}** ${segment.text.trim()}\n`).join("\n")}`,
+  md: ({ name, segments }) => {
+    const head = ({ start, speaker }) => (speaker ? `**${clock(start)} ${speaker}:**` : `**${clock(start)}**`);
+    return `# ${name}\n\n${segments.map((segment) => `${head(segment)} ${segment.text.trim()}\n`).join("\n")}`;
+  },
 };
 
 /** The text of a file in one of the formats. */

@@ -6,18 +6,7 @@ import { clock } from "./formats.js";
 const POLL_MS = 1500;
 const IS_FINAL = new Set(["succeeded", "failed", "cancelled"]);
 
-/** The words of a transcript, each in the segment that it is spoken in. */
-function withWords({ segments, words = [] }) {
-  let next = 0;
-  return segments.map((segment, index) => {
-    const end = segments[index + 1]?.start ?? Infinity;
-    const own = [];
-    while (next < words.length && words[next].start < end) own.push(words[next++]);
-    return { ...segment, words: own };
-  });
-}
-
-/** Shows the jobs in `section`, and calls `open(name, result, segments)` for one that somebody wants to read. */
+/** Shows the jobs in `section`, and calls `open(name, result)` for one that somebody wants to read. */
 export class JobList {
   constructor(section, open) {
     this.section = section;
@@ -52,8 +41,7 @@ export class JobList {
     const [open, stop] = [item.querySelector(".open"), item.querySelector(".stop")];
     open.textContent = name || "recording";
     open.onclick = async () => {
-      const result = await get(`v1/jobs/${id}/result?format=verbose_json`);
-      this.open(open.textContent, result, withWords(result));
+      this.open(open.textContent, await get(`v1/jobs/${id}/result?format=verbose_json`));
     };
     stop.onclick = async () => {
       await remove(`v1/jobs/${id}`);

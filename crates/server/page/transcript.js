@@ -2,10 +2,11 @@
 
 import { clock } from "./formats.js";
 
-/** Shows a transcript in `list`, and calls `seek(seconds)` where somebody wants to hear it. */
+/** Shows a transcript in `list` with its `speakers`, and calls `seek(seconds)` where somebody wants to hear it. */
 export class TranscriptView {
-  constructor(list, seek) {
+  constructor(list, speakers, seek) {
     this.list = list;
+    this.speakers = speakers;
     this.seek = seek;
     this.segments = [];
     this.words = [];
@@ -43,10 +44,13 @@ export class TranscriptView {
     at.dataset.start = segment.start;
     at.textContent = clock(segment.start);
     at.setAttribute("aria-label", `Play from ${clock(segment.start)}`);
+    const who = document.createElement("span");
+    who.className = "who";
     const text = document.createElement("p");
     text.lang = this.language ?? "";
-    item.append(at, text);
+    item.append(at, who, text);
     this.list.append(item);
+    this.speakers.add(item);
     this.fill(item, segment);
   }
 
@@ -107,6 +111,7 @@ export class TranscriptView {
     this.query = query.trim().toLowerCase();
     // Words are searched for one by one, and phrases in whole segments.
     this.refill();
+    this.list.classList.toggle("searched", Boolean(this.query));
     let n = 0;
     for (const item of this.list.children) {
       const text = this.segments[Number(item.dataset.index)].text.toLowerCase();

@@ -105,12 +105,6 @@ impl Form {
         value.filter(|value| !value.is_empty()).map(str::to_owned)
     }
 
-    /// Whether there is a text or an object of that name, such as `name[key]`.
-    pub(crate) fn has(&mut self, name: &'static str) -> bool {
-        self.taken.insert(name);
-        self.texts.iter().any(|(key, _)| base(key) == name)
-    }
-
     /// The fields of an object, spelled `name[key]` or as JSON.
     pub(crate) fn object(&mut self, name: &'static str) -> Vec<(String, String)> {
         self.taken.insert(name);

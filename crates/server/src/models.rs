@@ -113,7 +113,8 @@ impl Models {
 
     /// What the model is called that a client calls `name`.
     fn own_name(&self, name: &str) -> Result<String, ApiError> {
-        let own = self.aliases.get(name).map_or(name, String::as_str);
+        let alias = self.aliases.get(name).or_else(|| self.aliases.get(undated(name)?));
+        let own = alias.map_or(name, String::as_str);
         if self.shelf.has(own) { Ok(own.to_owned()) } else { Err(ApiError::no_model(name)) }
     }
 
@@ -190,4 +191,14 @@ impl Models {
     pub(crate) fn unload_idle(&self, ttl: Duration) {
         self.shelf.unload_idle(ttl);
     }
+}
+
+/// `gpt-4o-mini-transcribe` of `gpt-4o-mini-transcribe-2025-12-15`: OpenAI's names may end with a date.
+fn undated(name: &str) -> Option<&str> {
+    let (undated, date) = name.split_at_checked(name.len().checked_sub("-2025-12-15".len())?)?;
+    let is_date = date.bytes().zip(*b"-0000-00-00").all(|(byte, like)| match like {
+        b'-' => byte == b'-',
+        _ => byte.is_ascii_digit(),
+    });
+    is_date.then_some(undated)
 }

@@ -1,5 +1,6 @@
-//! Routes of other servers, for the programs that speak with those: whisper.cpp's (`/inference`) and
-//! whisper-asr-webservice's (`/asr`, `/detect-language`).
+//! Routes of other servers, for the programs that speak with those: whisper.cpp's (`/inference`),
+//! whisper-asr-webservice's (`/asr`, `/detect-language`), speaches' (`/v1/audio/speech/timestamps`) and Unicorn
+//! Amanuensis' (`/transcribe`).
 
 use std::io::{Seek, Write};
 use std::sync::Arc;
@@ -9,6 +10,7 @@ use axum::http::{HeaderName, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Json, Router};
+use boswell_audio::{SAMPLE_RATE, VadOptions};
 use boswell_model::{Task, language_name};
 use boswell_transcribe::{Format, Options, Urgency};
 use serde_json::{Value, json};
@@ -17,9 +19,9 @@ use crate::audio;
 use crate::error::ApiError;
 use crate::form::{Form, Upload};
 use crate::reply;
-use crate::request::{TranscriptionRequest, task, truth};
+use crate::request::{ResponseFormat, TranscriptionRequest, task, truth, vad_options};
 use crate::state::State;
-use crate::transcription::{Found, Transcription};
+use crate::transcription::{Found, Transcription, speech};
 use crate::wav::{HEADER_BYTES, PcmFormat};
 
 /// How much of a recording is heard to tell its language.
@@ -32,6 +34,8 @@ pub(crate) fn routes() -> Router<Arc<State>> {
         .route("/inference", post(inference))
         .route("/asr", post(asr))
         .route("/detect-language", post(detect_language))
+        .route("/transcribe", post(transcribe))
+        .route("/v1/audio/speech/timestamps", post(speech_timestamps))
 }
 
 /// whisper.cpp's server: OpenAI's formats, and no model to choose.
@@ -39,13 +43,64 @@ async fn inference(Shared(state): Shared<Arc<State>>, request: Request) -> Resul
     let mut form = audio::form(&state, request, "file").await?;
     let task =
         if truth(&mut form, "translate")?.unwrap_or(false) { Task::Translate } else { Task::Transcribe };
-    if let Some(vad) = form.text("vad") {
-        form.add("vad_filter", vad);
+    for (name, ours) in [("vad", "vad_filter"), ("no_timestamps", "without_timestamps")] {
+        if let Some(value) = form.text(name) {
+            form.add(ours, value);
+        }
     }
     form.add("model", state.models.first().to_owned());
-    let request = TranscriptionRequest::new(&mut form, task)?;
+    let mut request = TranscriptionRequest::new(&mut form, task)?;
+    // There, words come with the segments unless nobody wants times.
+    request.options.word_timestamps |=
+        request.format == ResponseFormat::VerboseJson && !request.options.without_timestamps;
     let upload = audio::recording(&state, &mut form).await?;
     audio::answer_form(state, &request, upload).await
+}
+
+/// Unicorn Amanuensis: everything that is known, of the first model unless another is asked for.
+async fn transcribe(Shared(state): Shared<Arc<State>>, request: Request) -> Result<Response, ApiError> {
+    let mut form = audio::form(&state, request, "file").await?;
+    let usual = [
+        ("model", state.models.first()),
+        ("response_format", "verbose_json"),
+        ("timestamp_granularities", "segment,word"),
+    ];
+    for (name, value) in usual {
+        if form.list(name).is_empty() {
+            form.add(name, value.to_owned());
+        }
+    }
+    let request = TranscriptionRequest::new(&mut form, Task::Transcribe)?;
+    let upload = audio::recording(&state, &mut form).await?;
+    audio::answer_form(state, &request, upload).await
+}
+
+/// speaches: where somebody speaks, in milliseconds, and nothing else.
+async fn speech_timestamps(
+    Shared(state): Shared<Arc<State>>,
+    request: Request,
+) -> Result<Json<Value>, ApiError> {
+    const PARAMETERS: [&str; 6] = [
+        "threshold",
+        "neg_threshold",
+        "min_speech_duration_ms",
+        "max_speech_duration_s",
+        "min_silence_duration_ms",
+        "speech_pad_ms",
+    ];
+    let usual = VadOptions {
+        threshold: 0.75,
+        min_silence_duration_ms: 1000,
+        speech_pad_ms: 0,
+        ..VadOptions::default()
+    };
+    let mut form = audio::form(&state, request, "file").await?;
+    let options = vad_options(&mut form, &PARAMETERS, usual)?;
+    let upload = audio::recording(&state, &mut form).await?;
+    let _admission = state.admit()?;
+    let spans = speech(state, upload, &options).await?;
+    let ms = |sample: u64| sample * 1000 / SAMPLE_RATE as u64;
+    Ok(Json(spans.into_iter().map(|span| json!({"start": ms(span.start), "end": ms(span.end)})).collect()))
 }
 
 /// whisper-asr-webservice: parameters in the address, files as answers.

@@ -2,11 +2,11 @@
 
 use axum::Router;
 use axum::http::{HeaderName, header};
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Redirect};
 use axum::routing::get;
 
 /// Path, type, content.
-const FILES: [(&str, &str, &str); 16] = [
+const FILES: [(&str, &str, &str); 17] = [
     ("/", "text/html; charset=utf-8", include_str!("../page/index.html")),
     ("/page/style.css", "text/css; charset=utf-8", include_str!("../page/style.css")),
     ("/page/icon.svg", "image/svg+xml", include_str!("../page/icon.svg")),
@@ -17,6 +17,7 @@ const FILES: [(&str, &str, &str); 16] = [
     ("/page/live.js", SCRIPT, include_str!("../page/live.js")),
     ("/page/microphone.js", SCRIPT, include_str!("../page/microphone.js")),
     ("/page/recorder.js", SCRIPT, include_str!("../page/recorder.js")),
+    ("/page/speakers.js", SCRIPT, include_str!("../page/speakers.js")),
     ("/page/transcript.js", SCRIPT, include_str!("../page/transcript.js")),
     ("/docs", "text/html; charset=utf-8", include_str!("../page/docs.html")),
     ("/page/docs.css", "text/css; charset=utf-8", include_str!("../page/docs.css")),
@@ -32,7 +33,9 @@ const POLICY: &str = "default-src 'self'; media-src 'self' blob:; frame-ancestor
 
 /// The routes of the files.
 pub(crate) fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
-    FILES.into_iter().fold(Router::new(), |router, (path, kind, content)| {
+    // Where Unicorn Amanuensis had its page.
+    let elsewhere = Router::new().route("/web", get(|| async { Redirect::temporary("./") }));
+    FILES.into_iter().fold(elsewhere, |router, (path, kind, content)| {
         let answer = move || async move {
             let headers: [(HeaderName, &str); 4] = [
                 (header::CONTENT_TYPE, kind),

@@ -24,6 +24,7 @@ pub(crate) fn reply(request: &TranscriptionRequest, done: &Done) -> Response {
         ResponseFormat::Text => (PLAIN, format!("{text}\n")).into_response(),
         ResponseFormat::Srt => (PLAIN, file(&done.transcript, Format::Srt)).into_response(),
         ResponseFormat::Vtt => (PLAIN, file(&done.transcript, Format::Vtt)).into_response(),
+        ResponseFormat::Lrc => (PLAIN, file(&done.transcript, Format::Lrc)).into_response(),
         ResponseFormat::VerboseJson => Json(verbose(request, done)).into_response(),
         ResponseFormat::DiarizedJson => Json(diarized(done)).into_response(),
     }
@@ -143,9 +144,9 @@ fn verbose(request: &TranscriptionRequest, done: &Done) -> Value {
     Value::Object(body)
 }
 
-/// A segment as `verbose_json` has it.
+/// A segment as `verbose_json` has it, with its words if they are known, as whisper.cpp and faster-whisper tell them.
 pub(crate) fn verbose_segment(id: usize, segment: &Segment) -> Value {
-    json!({
+    let mut told = json!({
         "id": id,
         "seek": segment.seek,
         "start": rounded(segment.start),
@@ -156,7 +157,11 @@ pub(crate) fn verbose_segment(id: usize, segment: &Segment) -> Value {
         "avg_logprob": segment.avg_logprob,
         "compression_ratio": segment.compression_ratio,
         "no_speech_prob": segment.no_speech_prob,
-    })
+    });
+    if let Some(words) = &segment.words {
+        told["words"] = words.iter().map(word).collect();
+    }
+    told
 }
 
 fn diarized(done: &Done) -> Value {
@@ -243,6 +248,7 @@ mod tests {
         let cases = [
             (ResponseFormat::Text, "Hello there. Bye.\n", ""),
             (ResponseFormat::Srt, "1\n00:00:00,000 --> 00:00:01,200\nHello there.\n\n", "01:02:05,500"),
+            (ResponseFormat::Lrc, "[00:00.00]Hello there.\n", "[62:05.50]Bye."),
             (
                 ResponseFormat::Vtt,
                 "WEBVTT\n\n00:00:00.000 --> 00:00:01.200\nHello there.\n\n",
@@ -270,6 +276,8 @@ mod tests {
         assert_eq!(body["segments"][0]["text"], " Hello there.");
         assert_eq!(body["segments"][0]["temperature"], 0.2);
         assert!(body.get("words").is_none());
+        let body = json_answer(ResponseFormat::VerboseJson, true, true);
+        assert_eq!(body["segments"][2]["words"][0]["word"], "Bye.");
         let body = json_answer(ResponseFormat::VerboseJson, true, false);
         assert_eq!(body["words"].as_array().unwrap().len(), 3);
         assert_eq!(body["words"][1]["word"], "there.");

@@ -26,6 +26,7 @@ pub(crate) enum ResponseFormat {
     Text,
     Srt,
     Vtt,
+    Lrc,
     VerboseJson,
     DiarizedJson,
 }
@@ -75,12 +76,14 @@ fn options(form: &mut Form, task: Task) -> Result<Options, ApiError> {
             0.0 => vec![0.0, 0.2, 0.4, 0.6, 0.8, 1.0],
             fixed => vec![fixed],
         },
-        best_of: 5,
+        beam_size: count(form, "beam_size")?.unwrap_or(1),
+        best_of: count(form, "best_of")?.unwrap_or(5),
         initial_prompt: form.text("prompt"),
         hotwords: Some(hotwords).filter(|words| !words.is_empty()),
         drop_loops: true,
         keep_best_failed: true,
         vad: voice_activity(form)?,
+        without_timestamps: truth(form, "without_timestamps")?.unwrap_or(false),
         ..Options::default()
     })
 }
@@ -89,24 +92,73 @@ fn options(form: &mut Form, task: Task) -> Result<Options, ApiError> {
 fn voice_activity(form: &mut Form) -> Result<Option<VadOptions>, ApiError> {
     const NAME: &str = "chunking_strategy";
     let is_wanted = truth(form, "vad_filter")?.unwrap_or(false);
-    if !form.has(NAME) {
-        return Ok(is_wanted.then(VadOptions::default));
-    }
-    let mut options = VadOptions::default();
-    for (key, value) in form.object(NAME) {
-        let milliseconds = || value.parse::<u32>().ok().filter(|ms| *ms <= 60_000);
-        let is_good = match key.as_str() {
-            "threshold" => {
-                let threshold = value.parse().ok().filter(|threshold| (0.0..=1.0).contains(threshold));
-                threshold.map(|threshold| options.threshold = threshold)
+    let options = vad_options(form, &VAD_PARAMETERS, VadOptions::default())?;
+    let plain = form.text(NAME);
+    let fields = form.object(NAME);
+    if fields.is_empty() {
+        return match plain.as_deref() {
+            None => Ok(is_wanted.then_some(options)),
+            Some("auto" | "\"auto\"") => Ok(Some(options)),
+            Some(other) => {
+                let message = format!("Invalid {NAME} '{other}': expected 'auto' or an object.");
+                Err(ApiError::param(NAME, message))
             }
-            "silence_duration_ms" => milliseconds().map(|ms| options.min_silence_duration_ms = ms),
-            "prefix_padding_ms" => milliseconds().map(|ms| options.speech_pad_ms = ms),
-            _ => Some(()),
         };
-        is_good.ok_or_else(|| ApiError::param(NAME, format!("Invalid {NAME}: '{key}' is '{value}'.")))?;
+    }
+    let mut options = options;
+    for (key, value) in fields {
+        let set = set_vad_option(&mut options, &key, &value);
+        set.ok_or_else(|| ApiError::param(NAME, format!("Invalid {NAME}: '{key}' is '{value}'.")))?;
     }
     Ok(Some(options))
+}
+
+/// whisper.cpp's parameters for what is speech.
+const VAD_PARAMETERS: [&str; 5] = [
+    "vad_threshold",
+    "vad_min_speech_duration_ms",
+    "vad_max_speech_duration_s",
+    "vad_min_silence_duration_ms",
+    "vad_speech_pad_ms",
+];
+
+/// Reads parameters for what is speech, whose names may begin with `vad_`.
+///
+/// # Errors
+/// Status 400 for the first that makes no sense.
+pub(crate) fn vad_options(
+    form: &mut Form,
+    names: &[&'static str],
+    mut options: VadOptions,
+) -> Result<VadOptions, ApiError> {
+    for name in names {
+        let Some(value) = form.text(name) else { continue };
+        let set = set_vad_option(&mut options, name.trim_start_matches("vad_"), &value);
+        set.ok_or_else(|| ApiError::param(name, format!("Invalid value '{value}' of {name}.")))?;
+    }
+    Ok(options)
+}
+
+/// Sets the option that faster-whisper or OpenAI call so, if there is one; `None`: the value makes no sense.
+fn set_vad_option(options: &mut VadOptions, name: &str, value: &str) -> Option<()> {
+    let probability = || value.parse().ok().filter(|probability| (0.0..=1.0).contains(probability));
+    let milliseconds = || value.parse().ok().filter(|ms| *ms <= 60_000);
+    match name {
+        "threshold" => options.threshold = probability()?,
+        "neg_threshold" => options.neg_threshold = Some(probability()?),
+        "min_speech_duration_ms" => options.min_speech_duration_ms = milliseconds()?,
+        "min_silence_duration_ms" | "silence_duration_ms" => {
+            options.min_silence_duration_ms = milliseconds()?;
+        }
+        "speech_pad_ms" | "prefix_padding_ms" => options.speech_pad_ms = milliseconds()?,
+        "max_speech_duration_s" => {
+            // For no limit, programs send infinity or the largest number that they have.
+            let seconds: f64 = value.parse().ok().filter(|seconds| *seconds >= 1.0)?;
+            options.max_speech_duration_s = Some(seconds).filter(|seconds| *seconds < 1e9);
+        }
+        _ => {}
+    }
+    Some(())
 }
 
 /// The code of the language spoken; `None`: to be detected.
@@ -152,6 +204,15 @@ fn temperature(form: &mut Form) -> Result<f32, ApiError> {
     }
 }
 
+/// A number of sequences; programs send 0 or less for what is usual.
+fn count(form: &mut Form, name: &'static str) -> Result<Option<usize>, ApiError> {
+    let Some(text) = form.text(name) else { return Ok(None) };
+    match text.parse::<i64>() {
+        Ok(count) => Ok(usize::try_from(count).ok().filter(|count| *count > 0)),
+        Err(_) => Err(ApiError::param(name, format!("Invalid value '{text}' of {name}: expected a number."))),
+    }
+}
+
 /// The format of that name.
 ///
 /// # Errors
@@ -163,6 +224,7 @@ pub(crate) fn format(text: Option<String>, task: Task) -> Result<ResponseFormat,
         ("srt", ResponseFormat::Srt),
         ("verbose_json", ResponseFormat::VerboseJson),
         ("vtt", ResponseFormat::Vtt),
+        ("lrc", ResponseFormat::Lrc),
         ("diarized_json", ResponseFormat::DiarizedJson),
     ];
     let n_formats = if task == Task::Translate { formats.len() - 1 } else { formats.len() };
@@ -269,8 +331,14 @@ mod tests {
 
     #[test]
     fn languages_are_codes_names_or_to_be_found() {
-        let cases =
-            [("en", Some("en")), ("English", Some("en")), ("deu", Some("de")), ("auto", None), ("", None)];
+        let cases = [
+            ("en", Some("en")),
+            ("English", Some("en")),
+            ("deu", Some("de")),
+            ("pt-BR", Some("pt")),
+            ("auto", None),
+            ("", None),
+        ];
         for (asked, code) in cases {
             assert_eq!(transcription(&[("language", asked)]).options.language.as_deref(), code, "{asked}");
         }
@@ -280,6 +348,18 @@ mod tests {
             (several.language, several.among_languages),
             (None, vec!["fr".to_owned(), "de".to_owned()])
         );
+    }
+
+    #[test]
+    fn how_it_is_searched_may_be_told() {
+        let search = |fields: &[(&str, &str)]| {
+            let Options { beam_size, best_of, without_timestamps, .. } = transcription(fields).options;
+            (beam_size, best_of, without_timestamps)
+        };
+        assert_eq!(search(&[]), (1, 5, false));
+        assert_eq!(search(&[("beam_size", "-1"), ("best_of", "0")]), (1, 5, false));
+        let told = [("beam_size", "5"), ("best_of", "2"), ("without_timestamps", "true")];
+        assert_eq!(search(&told), (5, 2, true));
     }
 
     #[test]
@@ -308,6 +388,11 @@ mod tests {
             ("language", "klingon"),
             ("languages[]", "klingon"),
             ("chunking_strategy[threshold]", "2"),
+            ("chunking_strategy", "banana"),
+            ("vad_speech_pad_ms", "-1"),
+            ("vad_max_speech_duration_s", "NaN"),
+            ("without_timestamps", "perhaps"),
+            ("beam_size", "many"),
             ("timestamp_granularities[]", "character"),
             ("stream", "perhaps"),
             ("include[]", "everything"),
@@ -325,6 +410,8 @@ mod tests {
     fn what_is_speech_may_be_told() {
         let vad = |fields: &[(&str, &str)]| transcription(fields).options.vad;
         assert_eq!(vad(&[]), None);
+        assert_eq!(vad(&[("chunking_strategy", "")]), None);
+        assert_eq!(vad(&[("vad_threshold", "0.4")]), None);
         for usual in [("vad_filter", "true"), ("chunking_strategy", "auto")] {
             assert_eq!(vad(&[usual]), Some(VadOptions::default()));
         }
@@ -343,6 +430,20 @@ mod tests {
         let json = r#"{"type": "server_vad", "threshold": 0.3, "silence_duration_ms": 200, "prefix_padding_ms": 300}"#;
         assert_eq!(vad(&spelled), Some(told.clone()));
         assert_eq!(vad(&[("chunking_strategy", json)]), Some(told));
+        let of_whisper_cpp = [
+            ("vad_filter", "1"),
+            ("vad_threshold", "0.4"),
+            ("vad_min_speech_duration_ms", "250"),
+            ("vad_max_speech_duration_s", "3.402823e38"),
+            ("vad_min_silence_duration_ms", "100"),
+        ];
+        let told = VadOptions {
+            threshold: 0.4,
+            min_speech_duration_ms: 250,
+            min_silence_duration_ms: 100,
+            ..VadOptions::default()
+        };
+        assert_eq!(vad(&of_whisper_cpp), Some(told));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tracing::Instrument;
 
 use crate::error::ApiError;
-use crate::reply::{diarized_segment, has_text, language, logprobs, usage, verbose_segment, word};
+use crate::reply::{diarized_segment, has_text, language, logprobs, usage, verbose_segment};
 use crate::request::ResponseFormat;
 use crate::state::Admission;
 use crate::transcription::{Done, Found, Transcription};
@@ -106,7 +106,6 @@ fn segment_event(segment: &Segment, number: usize, format: ResponseFormat) -> Op
         ResponseFormat::VerboseJson => {
             let mut event = verbose_segment(number - 1, segment);
             event["type"] = "transcript.text.segment".into();
-            event["words"] = segment.words.iter().flatten().map(word).collect();
             Some(event)
         }
         _ => None,

@@ -154,11 +154,29 @@ async fn every_format_has_the_text() {
         assert_eq!(answer.status, 200, "{}", answer.text);
         assert!(answer.text.contains(PI), "{format}: {}", answer.text);
     }
+    let lrc = server.transcribe(&[("response_format", "lrc")]).await;
+    assert!(lrc.text.starts_with("[00:00.00]three\n"), "{}", lrc.text);
     let srt = server.transcribe(&[("response_format", "srt")]).await;
     assert!(srt.text.starts_with("1\n00:00:0") && srt.text.contains("\nthree\n"), "{}", srt.text);
     let vtt = server.transcribe(&[("response_format", "vtt")]).await;
     assert!(vtt.text.starts_with("WEBVTT\n\n00:00:0"), "{}", vtt.text);
     assert_eq!(vtt.headers[header::CONTENT_TYPE], "text/plain; charset=utf-8");
+}
+
+#[tokio::test]
+async fn openai_s_names_may_end_with_a_date() {
+    let server = TestServer::new(Settings::default());
+    let sound = sample("pi.flac");
+    for (name, status) in [
+        ("gpt-4o-mini-transcribe-2025-12-15", 200),
+        ("gpt-4o-mini-transcribe-2025-12-1x", 404),
+        ("digits.en-2025-12-15", 404),
+        ("-2025-12-15", 404),
+        ("überlänge", 404),
+    ] {
+        let answer = server.post("/v1/audio/transcriptions", &[("model", name)], Some(&sound)).await;
+        assert_eq!(answer.status, status, "{name}: {}", answer.text);
+    }
 }
 
 #[tokio::test]

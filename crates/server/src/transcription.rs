@@ -1,11 +1,11 @@
 //! A recording on its way through the server: read, turned into features, handed to the engine, answered.
 
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use boswell_audio::{AudioReader, Spectrogram, SpectrogramOptions};
+use boswell_audio::{AudioReader, Spectrogram, SpectrogramOptions, VadOptions};
 use boswell_transcribe::{Event, Options, Recording, Segment, Stages, Transcript, Urgency};
 use tokio::sync::{mpsc, oneshot};
 use tracing::Instrument;
@@ -85,20 +85,10 @@ impl Transcription {
     ) -> Result<Self, ApiError> {
         let arrived = Instant::now();
         let engine = state.models.engine(model).await?;
-        let mut stop = StopOnDrop { flag: Arc::default(), state: state.clone(), is_done: false };
-        let (n_mels, max_s, flag) =
-            (engine.model.dims().n_mels, state.settings.max_audio.as_secs_f64(), stop.flag.clone());
-        let voice_activity = options.vad.is_some();
-        let read = state.readers.of(urgency).run(move || {
-            let reading = Instant::now();
-            let spectrogram_options = SpectrogramOptions { voice_activity, ..SpectrogramOptions::default() };
-            let read = spectrogram(upload, n_mels, &spectrogram_options, max_s, &flag);
-            read.map(|spectrogram| (spectrogram, reading.elapsed()))
-        });
-        let read = read.instrument(tracing::info_span!("read")).await;
-        let read = read.unwrap_or_else(|| Err(ApiError::internal()));
-        stop.is_done = read.is_err();
-        let (spectrogram, read) = read?;
+        let mut stop = StopOnDrop::new(state.clone());
+        let listening = SpectrogramOptions { voice_activity: options.vad.is_some(), ..Default::default() };
+        let n_mels = engine.model.dims().n_mels;
+        let (spectrogram, read) = read(upload, n_mels, listening, urgency, &mut stop).await?;
         Ok(Self::submit(state, engine, spectrogram, options, urgency, Clock { arrived, read }, stop))
     }
 
@@ -116,7 +106,7 @@ impl Transcription {
     ) -> Result<Self, ApiError> {
         let arrived = Instant::now();
         let engine = state.models.engine(model).await?;
-        let stop = StopOnDrop { flag: Arc::default(), state: state.clone(), is_done: false };
+        let stop = StopOnDrop::new(state.clone());
         let n_mels = engine.model.dims().n_mels;
         let readers = state.readers.of(Urgency::Live);
         let computed = readers.run(move || Spectrogram::from_waveform(&waveform, n_mels)).await;
@@ -169,6 +159,43 @@ impl Transcription {
     fn too_late(&self) -> ApiError {
         ApiError::deadline((self.deadline - self.arrived).as_secs())
     }
+}
+
+/// Where somebody speaks in a recording, in samples of 16 kHz.
+///
+/// # Errors
+/// If the recording cannot be read, is too short or too long.
+pub(crate) async fn speech(
+    state: Arc<State>,
+    upload: Upload,
+    options: &VadOptions,
+) -> Result<Vec<Range<u64>>, ApiError> {
+    const N_MELS: usize = 80; // nobody looks at them
+    let mut stop = StopOnDrop::new(state);
+    let listening = SpectrogramOptions { voice_activity: true, ..Default::default() };
+    let (spectrogram, _) = read(upload, N_MELS, listening, Urgency::Waiting, &mut stop).await?;
+    stop.is_done = true;
+    Ok(spectrogram.speech(options).expect("it was listened for speech"))
+}
+
+/// Reads a recording to its end, on a thread for recordings of such an urgency. Returns how long that took, too.
+async fn read(
+    upload: Upload,
+    n_mels: usize,
+    options: SpectrogramOptions,
+    urgency: Urgency,
+    stop: &mut StopOnDrop,
+) -> Result<(Spectrogram, Duration), ApiError> {
+    let (max_s, flag) = (stop.state.settings.max_audio.as_secs_f64(), stop.flag.clone());
+    let reading = stop.state.readers.of(urgency).run(move || {
+        let began = Instant::now();
+        let read = spectrogram(upload, n_mels, &options, max_s, &flag);
+        read.map(|spectrogram| (spectrogram, began.elapsed()))
+    });
+    let read = reading.instrument(tracing::info_span!("read")).await;
+    let read = read.unwrap_or_else(|| Err(ApiError::internal()));
+    stop.is_done = read.is_err();
+    read
 }
 
 /// How long the work may take.
@@ -249,6 +276,12 @@ fn spectrogram(
             )),
             spectrogram => Ok(spectrogram),
         },
+    }
+}
+
+impl StopOnDrop {
+    fn new(state: Arc<State>) -> Self {
+        Self { flag: Arc::default(), state, is_done: false }
     }
 }
 

@@ -20,16 +20,16 @@ impl Language {
 
 /// Returns the code that Whisper's tokens have for a language: `de` for `de`, `German`, `deu` or `ger`.
 ///
-/// Upper and lower case are alike. `None` if Whisper does not know the language.
+/// Upper and lower case are alike, and what follows the code in a tag such as `de-AT` or `zh_Hans` does not count. `None`
+/// if Whisper does not know the language.
 ///
 /// Source: `LANGUAGES` and `TO_LANGUAGE_CODE` in openai/whisper `whisper/tokenizer.py`; ISO 639-2 and 639-3 codes of
 /// three letters are understood in addition.
 pub fn language_code(name_or_code: &str) -> Option<&'static str> {
     let wanted = name_or_code.trim().to_lowercase();
-    LANGUAGES
-        .iter()
-        .find(|language| language.names().any(|name| name == wanted))
-        .map(|language| language.code)
+    let find = |wanted: &str| LANGUAGES.iter().find(|language| language.names().any(|name| name == wanted));
+    let language = find(&wanted).or_else(|| find(wanted.split_once(['-', '_'])?.0));
+    language.map(|language| language.code)
 }
 
 /// Returns the English name of a language in lower case, by Whisper's code.

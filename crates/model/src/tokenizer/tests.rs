@@ -134,6 +134,9 @@ fn languages_are_found_by_many_names() {
         ("ger", Some("de")),
         ("deu", Some("de")),
         ("yue", Some("yue")),
+        ("de-AT", Some("de")),
+        ("zh_Hans", Some("zh")),
+        ("-en", None),
         ("klingon", None),
         ("", None),
     ];

@@ -81,6 +81,50 @@ assert.match(await save(page, "vtt"), /^WEBVTT\n\n00:00:0/);
 assert.match(await save(page, "md"), /^# pi\.flac\n\n\*\*0:0\d\*\* THREE\n/);
 assert.equal(JSON.parse(await save(page, "json")).segments[1].text.trim(), "one");
 
+// Who speaks: chosen by mouse and by keys, from a segment to the next change; and called by a name.
+const speakers = (page) => page.evaluate(() => [...document.querySelectorAll("#segments li")].map((item) => item.dataset.who ?? "-").join(""));
+const names = (page) => page.locator("#speakers input").evaluateAll((inputs) => inputs.map((input) => input.value));
+assert.ok(await page.isHidden("#speakers"), "there are no speakers");
+await page.click("#mark");
+const choices = page.locator("#segments select");
+await choices.nth(1).selectOption({ label: "New speaker" });
+assert.equal(await speakers(page), "-0000000");
+await choices.nth(3).focus();
+await page.keyboard.press("2");
+assert.equal(await speakers(page), "-0011111");
+assert.ok(await choices.nth(3).evaluate((choice) => choice === document.activeElement), "the focus stays");
+await page.locator("#segments .word", { hasText: "nine" }).click();
+await page.locator("#segments li.now", { hasText: "nine" }).waitFor();
+await page.click("#play");
+await page.keyboard.press("1");
+assert.equal(await speakers(page), "-0011000");
+await choices.nth(6).selectOption({ label: "–" });
+assert.equal(await speakers(page), "-00110--");
+await page.click("#speakers > button");
+await page.keyboard.type("Ada <& Co>");
+await page.keyboard.press("Tab");
+assert.deepEqual(await names(page), ["A", "B", "Ada <& Co>"]);
+const name = (number) => page.getByLabel(`Name of speaker ${number}`, { exact: true });
+await name(1).fill("  Ada   <& Co>");
+await name(1).press("Enter");
+assert.deepEqual(await names(page), ["B", "Ada <& Co>"], "who has the name of another is that one");
+assert.equal(await speakers(page), "-11001--");
+await name(1).fill("Bea");
+await name(1).press("Tab");
+assert.equal(await page.evaluate(() => document.activeElement.getAttribute("aria-label")), "Remove Bea");
+await page.click("#mark");
+assert.deepEqual(await page.locator("#segments .who:visible").allTextContents(), ["Ada <& Co>", "Bea", "Ada <& Co>"]);
+assert.equal(await page.locator("#segments select").count(), 0);
+assert.match(await save(page, "txt"), /^THREE\nAda <& Co>: one\nAda <& Co>: four\nBea: one\n/);
+assert.match(await save(page, "srt"), /\n4\n00:00:02,\d{3} --> 00:00:0.,\d{3}\nBea: one\n/);
+assert.match(await save(page, "vtt"), /\n<v Ada &lt;&amp; Co&gt;>four\n\n/);
+assert.match(await save(page, "md"), /\n\*\*0:02 Bea:\*\* one\n/);
+assert.deepEqual(JSON.parse(await save(page, "json")).segments.map(({ speaker }) => speaker?.[0]), [undefined, ..."AABBA", undefined, undefined]);
+await page.click("#mark");
+await page.getByLabel("Remove Bea").click();
+assert.equal(await speakers(page), "-00--0--");
+assert.deepEqual(await names(page), ["Ada <& Co>"]);
+
 // Everything that can be used has a name for those who cannot see it.
 const nameless = await page.evaluate(() =>
   [...document.querySelectorAll("button, input, select, [role=slider]")]
@@ -112,6 +156,17 @@ await page.locator("#jobs .open").first().click();
 await page.locator("#segments .word").first().waitFor();
 assert.deepEqual(await page.locator("#segments .word").allTextContents(), words);
 assert.ok(await page.isHidden(".player"), "there is nothing to play");
+// Speakers that the server tells apart are shown.
+await page.route("**/v1/jobs/*/result?*", async (route) => {
+  const response = await route.fetch();
+  const result = await response.json();
+  result.segments.forEach((segment, index) => (segment.speaker = index < 3 ? "agent" : "A"));
+  await route.fulfill({ response, json: result });
+});
+await page.locator("#jobs .open").first().click();
+await page.locator("#speakers li").nth(1).waitFor();
+assert.deepEqual(await names(page), ["agent", "A"]);
+assert.equal(await speakers(page), "00011111");
 await page.locator("#jobs .stop").first().click();
 await page.waitForFunction(() => document.querySelectorAll("#jobs li").length === 0);
 
@@ -119,18 +174,43 @@ await page.waitForFunction(() => document.querySelectorAll("#jobs li").length ==
 await page.setInputFiles("#file", { name: "notes.txt", mimeType: "text/plain", buffer: Buffer.from("no sound") });
 await page.locator("#recordings .state.bad", { hasText: "Invalid file format" }).waitFor();
 
+/** The least contrast of the speakers' colours with what is around them, of which the guidelines for all ask 4.5. */
+const contrast = (page) => page.evaluate(() => {
+  const luminance = (colour) => {
+    const [r, g, b] = colour.match(/[\d.]+/g).map((x) => ((x / 255 + 0.055) / 1.055) ** 2.4);
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const item = document.querySelector("#speakers li");
+  const badge = item.querySelector(".badge");
+  return Math.min(...Array.from({ length: 8 }, (_, who) => {
+    item.dataset.who = who;
+    const [x, y] = ["color", "background-color"].map((of) => luminance(getComputedStyle(badge).getPropertyValue(of)));
+    return (Math.max(x, y) + 0.05) / (Math.min(x, y) + 0.05);
+  }));
+});
+
 for (const width of [1280, 390]) {
   for (const scheme of ["light", "dark"]) {
     const page = await open(width, scheme);
     await transcribe(page);
+    await page.click("#mark");
+    await page.locator("#segments select").nth(0).selectOption({ label: "New speaker" });
+    await page.locator("#segments select").nth(3).selectOption({ label: "New speaker" });
+    assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), `${width} is too narrow to choose who speaks`);
+    await page.getByLabel("Name of speaker 1").fill("Archimedes");
+    await page.getByLabel("Name of speaker 1").press("Enter");
+    await page.click("#mark");
     await page.locator("#segments .word").nth(2).click();
     await page.locator("#segments .word.now").waitFor();
     await page.click("#play");
     assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), `${width} is too narrow`);
     if (screenshots) {
+      await page.evaluate(() => document.activeElement.blur());
       await page.waitForTimeout(300);
       await page.screenshot({ path: path.join(screenshots, `page-${scheme}-${width}.png`), fullPage: true });
     }
+    const least = await contrast(page);
+    assert.ok(least >= 4.5, `${scheme}: contrast ${least}`);
   }
 }
 
