@@ -52,6 +52,9 @@ export async function listen({ model, language }, on) {
       case "conversation.item.input_audio_transcription.delta":
         return turn(id, { text: (turns.get(id)?.text ?? " ") + event.delta });
       case "conversation.item.input_audio_transcription.completed":
+        // With the whole turn heard, its words may be others than those that came while it was spoken.
+        turn(id, { text: event.transcript, isOpen: false });
+        return closeIfDone();
       case "conversation.item.input_audio_transcription.failed":
         turn(id, { isOpen: false });
         return closeIfDone();

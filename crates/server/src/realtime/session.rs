@@ -301,7 +301,8 @@ impl Session {
             Ok(done) => {
                 let delta = item.text.finish(&done.transcript.text);
                 let mut events = self.delta(&item.id, &delta);
-                let mut fields = json!({"item_id": item.id, "content_index": 0, "transcript": item.text.text(), "usage": usage(&done)});
+                let transcript = done.transcript.text.trim();
+                let mut fields = json!({"item_id": item.id, "content_index": 0, "transcript": transcript, "usage": usage(&done)});
                 if self.config.with_logprobs {
                     fields["logprobs"] = logprobs(&done.transcript.segments, true);
                 }

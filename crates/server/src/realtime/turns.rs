@@ -117,10 +117,12 @@ impl Turns {
             return None;
         }
         self.is_speech = false;
-        let n = (end.saturating_sub(self.n_before) as usize).min(self.waveform.len());
+        // A word is heard before it is taken for speech: the end of the silence is left to the turn that it may begin.
+        let n_left = if is_silent { detection.prefix_ms.min(detection.silence_ms / 2) * MS } else { 0 };
+        let n = (end.saturating_sub(n_left + self.n_before) as usize).min(self.waveform.len());
         let waveform = self.waveform.drain(..n).collect();
         self.n_before += n as u64;
-        Some(Turn::Stopped { at_ms: end / MS, waveform })
+        Some(Turn::Stopped { at_ms: self.n_before / MS, waveform })
     }
 
     fn forget(&mut self, n_samples: usize) {

@@ -115,6 +115,24 @@ async fn a_turn_is_written_down_while_and_after_it_is_spoken() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn words_are_whole_wherever_turns_end() {
+    // Pauses between the words are about as long as those that end turns: which of them do depends on where they lie.
+    for n_before in [0, 800, 1900, 2800, 6500] {
+        let mut speaker = Speaker::new();
+        speaker.say(&update(json!({"type": "server_vad"})));
+        speaker.speak(&[vec![0; n_before], speech()].concat()).await;
+        let n_turns = speaker.of("input_audio_buffer.committed").count();
+        let completed = "conversation.item.input_audio_transcription.completed";
+        while speaker.of(completed).count() < n_turns {
+            speaker.hear().await;
+        }
+        let texts: Vec<&str> =
+            speaker.of(completed).map(|event| event["transcript"].as_str().unwrap()).collect();
+        assert_eq!(texts.join(" "), PI, "after {n_before} samples");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn without_detection_the_client_ends_turns() {
     let mut speaker = Speaker::new();
     speaker.say(&update(Value::Null));

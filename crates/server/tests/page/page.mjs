@@ -45,6 +45,25 @@ async function save(page, format) {
   return Buffer.concat(chunks).toString();
 }
 
+// On a machine that is busy Chromium's microphone leaves out sound and plays it twice: so many of the eight words may be
+// wrong, missing or too many.
+const MOST_ERRORS = 2;
+
+/** The fewest words of a text that have to be changed, added or taken away to make it the other. */
+function errors(text, other) {
+  const row = [...other.keys(), other.length];
+  text.forEach((word, i) => {
+    let [diagonal] = row;
+    row[0] = i + 1;
+    other.forEach((otherWord, j) => {
+      const changed = diagonal + (word !== otherWord);
+      diagonal = row[j + 1];
+      row[j + 1] = Math.min(changed, diagonal + 1, row[j] + 1);
+    });
+  });
+  return row.at(-1);
+}
+
 const page = await open(1280, "light");
 await transcribe(page);
 const words = await page.locator("#segments .word").allTextContents();
@@ -238,7 +257,7 @@ await speaking.waitForTimeout(10_000);
 await speaking.click("#live");
 await speaking.locator("#recordings .state", { hasText: "written down while it was spoken" }).waitFor({ timeout: 30_000 });
 const spoken = (await speaking.locator("#segments p").allTextContents()).join(" ").trim().split(/\s+/);
-assert.ok(words.filter((word, i) => spoken[i] === word).length >= 6, `heard: ${spoken}`);
+assert.ok(errors(words, spoken) <= MOST_ERRORS, `heard: ${spoken}`);
 assert.ok(await speaking.isVisible(".player"), "what was spoken can be played");
 await browser.close();
 console.log("the page: all as expected");
