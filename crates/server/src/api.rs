@@ -15,6 +15,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::CorsLayer;
 
 use crate::audio;
+use crate::deepgram::{listen, recorded};
 use crate::error::ApiError;
 use crate::linger::linger;
 use crate::models::Listed;
@@ -40,6 +41,7 @@ pub(crate) fn router(state: Arc<State>) -> Router {
     let guarded = guarded
         .merge(jobs::routes())
         .merge(neighbours::routes())
+        .route("/v1/listen", post(recorded))
         .route("/v1/realtime/client_secrets", post(client_secret))
         .route("/v1/realtime/transcription_sessions", post(transcription_session))
         .route("/api/ps", get(status::loaded_models))
@@ -47,7 +49,7 @@ pub(crate) fn router(state: Arc<State>) -> Router {
         .route("/status", get(status::status))
         .route_layer(from_fn_with_state(state.clone(), check_client));
     // A browser cannot send its key as others do.
-    let open = Router::new().route("/v1/realtime", get(realtime));
+    let open = Router::new().route("/v1/realtime", get(realtime)).route("/v1/listen", get(listen));
     // Whoever watches over the server has no key, and the page asks for one.
     Router::new()
         .route("/health", get(health))

@@ -64,12 +64,24 @@ pub(crate) async fn recording(state: &Arc<State>, form: &mut Form) -> Result<Upl
 /// Status 429 or 503 if there is no room, and those of [`Form::read`].
 pub(crate) async fn form(state: &State, request: Request, file_field: &str) -> Result<Form, ApiError> {
     state.check_room()?;
-    let limits = FormLimits {
+    Form::read(request, file_field, limits(state)).instrument(info_span!("upload")).await
+}
+
+/// The recording that is a request's whole body, if there is room for one.
+///
+/// # Errors
+/// Status 429 or 503 if there is no room, and those of [`Upload::read`].
+pub(crate) async fn body(state: &State, request: Request) -> Result<Upload, ApiError> {
+    state.check_room()?;
+    Upload::read(request, limits(state)).instrument(info_span!("upload")).await
+}
+
+fn limits(state: &State) -> FormLimits<'_> {
+    FormLimits {
         max_bytes: state.settings.max_upload_bytes,
         idle: state.settings.idle_upload,
         temp_dir: &state.settings.temp_dir,
-    };
-    Form::read(request, file_field, limits).instrument(info_span!("upload")).await
+    }
 }
 
 async fn answer(state: Arc<State>, request: Request, task: Task) -> Result<Response, ApiError> {

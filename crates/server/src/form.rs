@@ -14,7 +14,7 @@ use axum::extract::multipart::{Field, Multipart, MultipartError};
 use axum::extract::{FromRequest, Request};
 use axum::http::{StatusCode, header};
 use tokio::io::AsyncWriteExt;
-use tokio_stream::Stream;
+use tokio_stream::{Stream, StreamExt};
 
 use crate::error::ApiError;
 
@@ -69,10 +69,7 @@ impl Form {
         file_field: &str,
         limits: FormLimits<'_>,
     ) -> Result<Self, ApiError> {
-        // Who says that it will be too much need not send it.
-        if let Some(n_bytes) = announced_bytes(&request).filter(|n_bytes| *n_bytes > limits.max_bytes) {
-            return Err(ApiError::announced_too_large(limits.max_bytes, n_bytes));
-        }
+        check_announced(&request, limits)?;
         let meter = Arc::new(Meter::new(limits.max_bytes));
         let (parts, body) = request.into_parts();
         let metered = Metered { body: body.into_data_stream(), meter: meter.clone(), n_burst: 0 };
@@ -145,6 +142,35 @@ impl Form {
     /// Marks texts as known that have no effect.
     pub(crate) fn ignore(&mut self, names: &[&'static str]) {
         self.taken.extend(names);
+    }
+}
+
+impl Upload {
+    /// Reads a request whose whole body is a recording.
+    ///
+    /// # Errors
+    /// If it is larger than allowed, stops to arrive, or cannot be stored.
+    pub(crate) async fn read(request: Request, limits: FormLimits<'_>) -> Result<Self, ApiError> {
+        check_announced(&request, limits)?;
+        let meter = Meter::new(limits.max_bytes);
+        let mut body = request.into_body().into_data_stream();
+        let mut storing = Storing::new(limits)?;
+        while let Some(chunk) =
+            tokio::time::timeout(limits.idle, body.next()).await.map_err(|_| ApiError::too_slow())?
+        {
+            let chunk = chunk.map_err(|error| ApiError::invalid(format!("The body is damaged: {error}.")))?;
+            meter.count(chunk.len() as u64)?;
+            storing.write(&chunk).await?;
+        }
+        storing.finish(String::new()).await
+    }
+}
+
+/// Who says that it will be too much need not send it.
+fn check_announced(request: &Request, limits: FormLimits<'_>) -> Result<(), ApiError> {
+    match announced_bytes(request).filter(|n_bytes| *n_bytes > limits.max_bytes) {
+        Some(n_bytes) => Err(ApiError::announced_too_large(limits.max_bytes, n_bytes)),
+        None => Ok(()),
     }
 }
 
@@ -222,19 +248,41 @@ async fn text(
 }
 
 async fn store(mut field: Field<'_>, meter: &Meter, limits: FormLimits<'_>) -> Result<Upload, ApiError> {
-    let refused = |error: std::io::Error| {
-        tracing::error!(folder = %limits.temp_dir.display(), "cannot store a recording: {error}");
-        ApiError::storage()
-    };
     let name = field.file_name().unwrap_or_default().to_owned();
-    let mut file = tokio::fs::File::from_std(tempfile::tempfile_in(limits.temp_dir).map_err(refused)?);
-    let mut n_bytes = 0;
+    let mut storing = Storing::new(limits)?;
     while let Some(chunk) = chunk(&mut field, meter, limits).await? {
-        file.write_all(&chunk).await.map_err(refused)?;
-        n_bytes += chunk.len() as u64;
+        storing.write(&chunk).await?;
     }
-    file.flush().await.map_err(refused)?;
-    Ok(Upload { file: file.into_std().await, name, n_bytes })
+    storing.finish(name).await
+}
+
+/// A recording on its way to the disk.
+struct Storing<'a> {
+    file: tokio::fs::File,
+    n_bytes: u64,
+    folder: &'a Path,
+}
+
+impl<'a> Storing<'a> {
+    fn new(FormLimits { temp_dir: folder, .. }: FormLimits<'a>) -> Result<Self, ApiError> {
+        let file = tempfile::tempfile_in(folder).map_err(|error| no_room(folder, &error))?;
+        Ok(Self { file: tokio::fs::File::from_std(file), n_bytes: 0, folder })
+    }
+
+    async fn write(&mut self, chunk: &[u8]) -> Result<(), ApiError> {
+        self.n_bytes += chunk.len() as u64;
+        self.file.write_all(chunk).await.map_err(|error| no_room(self.folder, &error))
+    }
+
+    async fn finish(mut self, name: String) -> Result<Upload, ApiError> {
+        self.file.flush().await.map_err(|error| no_room(self.folder, &error))?;
+        Ok(Upload { file: self.file.into_std().await, name, n_bytes: self.n_bytes })
+    }
+}
+
+fn no_room(folder: &Path, error: &std::io::Error) -> ApiError {
+    tracing::error!(folder = %folder.display(), "cannot store a recording: {error}");
+    ApiError::storage()
 }
 
 /// Counts what arrives: in all, and since something came out of it.
@@ -256,6 +304,15 @@ impl Meter {
         let (elapsed, n_bytes) = (self.since.elapsed(), self.n_bytes.load(Ordering::Relaxed));
         let is_slow = elapsed > GRACE && (n_bytes as f64) < MIN_BYTES_PER_SECOND * elapsed.as_secs_f64();
         if is_slow { Err(ApiError::too_slow()) } else { Ok(()) }
+    }
+
+    /// Counts bytes of a body that is not parsed.
+    fn count(&self, n_new: u64) -> Result<(), ApiError> {
+        let n_bytes = self.n_bytes.fetch_add(n_new, Ordering::Relaxed) + n_new;
+        if n_bytes > self.max_bytes {
+            return Err(ApiError::too_large(self.max_bytes, n_bytes));
+        }
+        self.check_pace()
     }
 
     fn claim(&self) {

@@ -62,7 +62,8 @@ impl std::fmt::Debug for Keys {
 /// The key that a request brings.
 pub(crate) fn key_of(headers: &HeaderMap) -> Option<&str> {
     let (scheme, key) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| key.trim())
+    // Deepgram's clients say `Token`.
+    ["bearer", "token"].iter().any(|known| scheme.eq_ignore_ascii_case(known)).then(|| key.trim())
 }
 
 fn hash_of(key: &str) -> Result<[u8; 32], crate::Error> {
@@ -103,7 +104,7 @@ mod tests {
         // sha256 of "second"
         let hash = "sha256:16367aacb67a4a017c8da8ab95682ccb390863780f7114dda0a0e0c55644c7c4";
         let keys = Keys::new(["first", hash]).unwrap();
-        for good in ["Bearer first", "bearer first", "Bearer second"] {
+        for good in ["Bearer first", "bearer first", "Bearer second", "Token first"] {
             assert!(check(&keys, good), "{good}");
         }
         for bad in ["", "first", "Basic first", "Bearer firs", "Bearer first2", "Bearer ", hash] {

@@ -13,12 +13,14 @@
 
 mod api;
 mod audio;
+mod deepgram;
 mod engine;
 mod error;
 mod form;
 mod jobs;
 mod keys;
 mod linger;
+mod live;
 mod metrics;
 mod models;
 mod neighbours;

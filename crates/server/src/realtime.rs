@@ -1,33 +1,31 @@
 //! `/v1/realtime?intent=transcription`: speech is written down while it is spoken, over a WebSocket, as OpenAI does it.
 
-mod agreement;
 mod config;
 mod protocol;
 mod secrets;
 mod session;
-mod turns;
 
 use std::sync::Arc;
 
 use axum::Json;
 use axum::body::{Body, to_bytes};
+use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
-use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
 use axum::extract::{Query, State as Shared};
 use axum::http::{HeaderMap, header};
 use axum::response::Response;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::sync::mpsc;
 
 use crate::error::ApiError;
 use crate::keys::key_of;
+use crate::live::{hearing, speak};
 use crate::state::State;
 pub(crate) use config::Config;
 use protocol::{Misunderstood, beta_update, update};
 pub(crate) use secrets::Secrets;
 use secrets::{Secret, lifetime};
-pub(crate) use session::{Heard, Session};
+pub(crate) use session::Session;
 
 /// 15 MiB of sound in base64, and what is around it.
 const MAX_MESSAGE_BYTES: usize = 21 << 20;
@@ -37,8 +35,6 @@ const PROTOCOL: &str = "realtime";
 const KEY_PROTOCOL: &str = "openai-insecure-api-key.";
 /// Most bytes of a session's description.
 const MAX_DESCRIPTION_BYTES: usize = 64 << 10;
-/// What was heard and is not yet told.
-const HEARD_AHEAD: usize = 16;
 
 #[derive(Debug, Deserialize)]
 pub(crate) struct RealtimeQuery {
@@ -57,8 +53,10 @@ pub(crate) async fn realtime(
     let upgrade = upgrade.map_err(|rejection| ApiError::no_websocket(&rejection))?;
     let admission = state.admit()?;
     let upgrade = upgrade.protocols([PROTOCOL]).max_message_size(MAX_MESSAGE_BYTES);
+    let (tell, heard) = hearing();
+    let session = Session::new(state.clone(), config, tell);
     Ok(upgrade.on_upgrade(move |socket| async move {
-        run(socket, state, config).await;
+        speak(socket, state, session, heard).await;
         drop(admission);
     }))
 }
@@ -96,7 +94,7 @@ fn secret(
         Some(param) => ApiError::param(param, message),
         None => ApiError::invalid(message),
     })?;
-    state.models.check(&config.model)?;
+    state.models.check(&config.listening.model)?;
     let secret = state.secrets.give(config.clone(), lifetime(expires_after)?)?;
     Ok((config, secret))
 }
@@ -133,36 +131,10 @@ fn config(state: &State, query: &RealtimeQuery, headers: &HeaderMap) -> Result<C
     }
     let mut config = secret.unwrap_or_else(|| usual(state));
     if let Some(model) = &query.model {
-        config.model.clone_from(model);
+        config.listening.model.clone_from(model);
     }
     Ok(config)
 }
 
-/// Speaks with a client until one of both leaves.
-async fn run(mut socket: WebSocket, state: Arc<State>, config: Config) {
-    let (tell, mut heard) = mpsc::channel(HEARD_AHEAD);
-    let mut session = Session::new(state.clone(), config, tell);
-    let mut events = session.begin();
-    loop {
-        for event in events.drain(..) {
-            if socket.send(Message::text(event.to_string())).await.is_err() {
-                return;
-            }
-        }
-        tokio::select! {
-            message = socket.recv() => match message {
-                Some(Ok(Message::Text(text))) => events = session.take(text.as_str()),
-                Some(Ok(Message::Close(_)) | Err(_)) | None => return,
-                Some(Ok(_)) => {}
-            },
-            Some(heard) = heard.recv() => events = session.hear(heard),
-            () = state.drained() => return,
-        }
-    }
-}
-
 /// What is sent to a client.
 type Events = Vec<Value>;
-
-/// Where what was heard comes out.
-type Tell = mpsc::Sender<Heard>;

@@ -177,7 +177,7 @@ fn diarized(done: &Done) -> Value {
 }
 
 /// A time without the digits that no clock has.
-fn rounded(seconds: f64) -> f64 {
+pub(crate) fn rounded(seconds: f64) -> f64 {
     (seconds * 1e6).round() / 1e6
 }
 

@@ -1,5 +1,6 @@
 //! The router, called without a socket, with the model that knows spoken digits.
 
+mod deepgram;
 mod jobs;
 mod neighbours;
 mod realtime;

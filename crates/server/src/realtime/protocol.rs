@@ -5,8 +5,8 @@ use base64::prelude::BASE64_STANDARD;
 use boswell_model::language_code;
 use serde_json::Value;
 
-use super::config::{Config, SoundFormat};
-use super::turns::TurnDetection;
+use super::config::Config;
+use crate::live::{Listening, SoundFormat, TurnDetection};
 
 /// What a client says.
 #[derive(Debug, Clone, PartialEq)]
@@ -71,7 +71,7 @@ pub(super) fn update(session: &Value, config: &Config) -> Result<Config, Misunde
     let input = &session["audio"]["input"];
     let mut config = Config { is_beta: false, ..config.clone() };
     if let Some(format) = input.get("format") {
-        config.format = match (format["type"].as_str(), format["rate"].as_u64().unwrap_or(24_000)) {
+        config.listening.format = match (format["type"].as_str(), format["rate"].as_u64().unwrap_or(24_000)) {
             (Some("audio/pcm"), rate @ (8_000 | 16_000 | 24_000 | 32_000 | 44_100 | 48_000)) => {
                 SoundFormat::Pcm16 { rate: rate as u32 }
             }
@@ -86,10 +86,10 @@ pub(super) fn update(session: &Value, config: &Config) -> Result<Config, Misunde
             }
         };
     }
-    transcription(&input["transcription"], &mut config);
-    include(session, &mut config);
+    transcription(&input["transcription"], &mut config.listening);
+    include(session, &mut config.listening);
     if let Some(detection) = input.get("turn_detection") {
-        config.detection = turn_detection(detection);
+        config.listening.detection = turn_detection(detection);
     }
     Ok(config)
 }
@@ -101,7 +101,7 @@ pub(super) fn update(session: &Value, config: &Config) -> Result<Config, Misunde
 pub(super) fn beta_update(session: &Value, config: &Config) -> Result<Config, Misunderstood> {
     let mut config = Config { is_beta: true, ..config.clone() };
     if let Some(format) = session.get("input_audio_format") {
-        config.format = match format.as_str() {
+        config.listening.format = match format.as_str() {
             Some("pcm16") => SoundFormat::Pcm16 { rate: 24_000 },
             Some("g711_ulaw") => SoundFormat::MuLaw,
             Some("g711_alaw") => SoundFormat::ALaw,
@@ -114,34 +114,35 @@ pub(super) fn beta_update(session: &Value, config: &Config) -> Result<Config, Mi
             }
         };
     }
-    transcription(&session["input_audio_transcription"], &mut config);
-    include(session, &mut config);
+    transcription(&session["input_audio_transcription"], &mut config.listening);
+    include(session, &mut config.listening);
     if let Some(detection) = session.get("turn_detection") {
-        config.detection = turn_detection(detection);
+        config.listening.detection = turn_detection(detection);
     }
     Ok(config)
 }
 
-fn transcription(transcription: &Value, config: &mut Config) {
+fn transcription(transcription: &Value, listening: &mut Listening) {
     let text = |name: &str| transcription[name].as_str().map(str::to_owned);
     if let Some(model) = text("model") {
-        config.model = model;
+        listening.model = model;
     }
-    config.language = text("language").or(config.language.take());
-    config.prompt = text("prompt").or(config.prompt.take());
+    listening.language = text("language").or(listening.language.take());
+    listening.prompt = text("prompt").or(listening.prompt.take());
     let texts = |name: &str| Some(transcription[name].as_array()?.iter().filter_map(Value::as_str));
     if let Some(keywords) = texts("keywords") {
-        config.keywords = keywords.map(str::to_owned).collect();
+        listening.keywords = keywords.map(str::to_owned).collect();
     }
     if let Some(languages) = texts("languages") {
-        config.among_languages = languages.filter_map(language_code).map(str::to_owned).collect();
+        listening.among_languages = languages.filter_map(language_code).map(str::to_owned).collect();
     }
 }
 
 /// What is to be told beside the text.
-fn include(session: &Value, config: &mut Config) {
+fn include(session: &Value, listening: &mut Listening) {
     if let Some(included) = session["include"].as_array() {
-        config.with_logprobs = included.iter().any(|name| name == "item.input_audio_transcription.logprobs");
+        listening.token_logprobs =
+            included.iter().any(|name| name == "item.input_audio_transcription.logprobs");
     }
 }
 
@@ -160,6 +161,7 @@ fn turn_detection(detection: &Value) -> Option<TurnDetection> {
         threshold: detection["threshold"].as_f64().map_or(usual.threshold, |x| x.clamp(0.0, 1.0) as f32),
         prefix_ms: detection["prefix_padding_ms"].as_u64().unwrap_or(usual.prefix_ms).min(5_000),
         silence_ms: detection["silence_duration_ms"].as_u64().unwrap_or(silence_ms).clamp(32, 10_000),
+        idle_ms: detection["idle_timeout_ms"].as_u64().map(|ms| ms.clamp(5_000, 30_000)),
     })
 }
 
@@ -180,23 +182,23 @@ mod tests {
             "format": {"type": "audio/pcm", "rate": 16000},
             "transcription": {"model": "other", "language": "de", "prompt": "p", "keywords": ["a", "b"],
                 "languages": ["german", "en"]},
-            "turn_detection": {"type": "server_vad", "threshold": 0.3, "silence_duration_ms": 200}}},
+            "turn_detection": {"type": "server_vad", "threshold": 0.3, "silence_duration_ms": 200, "idle_timeout_ms": 1}}},
             "include": ["item.input_audio_transcription.logprobs"]}});
         let Ok(ClientEvent::Update(read_config)) = read(&new, &config()) else { panic!() };
-        assert_eq!((read_config.model.as_str(), read_config.language.as_deref()), ("other", Some("de")));
-        assert_eq!(
-            (read_config.format, read_config.keywords.len()),
-            (SoundFormat::Pcm16 { rate: 16_000 }, 2)
-        );
-        assert_eq!(read_config.among_languages, ["de", "en"]);
-        assert!(read_config.with_logprobs);
-        let detection = read_config.detection.unwrap();
-        assert_eq!((detection.threshold, detection.silence_ms, detection.prefix_ms), (0.3, 200, 300));
+        let listening = read_config.listening;
+        assert_eq!((listening.model.as_str(), listening.language.as_deref()), ("other", Some("de")));
+        assert_eq!((listening.format, listening.keywords.len()), (SoundFormat::Pcm16 { rate: 16_000 }, 2));
+        assert_eq!(listening.among_languages, ["de", "en"]);
+        assert!(listening.token_logprobs);
+        let expected =
+            TurnDetection { threshold: 0.3, silence_ms: 200, prefix_ms: 300, idle_ms: Some(5_000) };
+        assert_eq!(listening.detection, Some(expected));
 
         let old = json!({"type": "transcription_session.update", "session": {
             "input_audio_format": "g711_ulaw", "input_audio_transcription": {"model": "x"}, "turn_detection": null}});
         let Ok(ClientEvent::Update(read_config)) = read(&old, &config()) else { panic!() };
-        assert_eq!((read_config.format, read_config.detection), (SoundFormat::MuLaw, None));
+        let listening = &read_config.listening;
+        assert_eq!((listening.format, listening.detection), (SoundFormat::MuLaw, None));
         assert!(read_config.is_beta);
     }
 

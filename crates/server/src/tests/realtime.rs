@@ -6,7 +6,8 @@ use serde_json::json;
 use tokio::sync::mpsc;
 
 use super::*;
-use crate::realtime::{Config, Heard, Session};
+use crate::live::{Heard, Protocol};
+use crate::realtime::{Config, Session};
 
 struct Speaker {
     _server: TestServer,
@@ -69,7 +70,7 @@ impl Speaker {
 }
 
 /// What is said in `pi.flac`, between silences, at 16 kHz.
-fn speech() -> Vec<i16> {
+pub(super) fn speech() -> Vec<i16> {
     let mut reader = boswell_audio::AudioReader::open(&repository().join("samples/pi.flac")).unwrap();
     let (mut samples, mut chunk) = (vec![0; 8000], Vec::new());
     while reader.next_chunk(&mut chunk).unwrap() {
@@ -130,6 +131,21 @@ async fn words_are_whole_wherever_turns_end() {
             speaker.of(completed).map(|event| event["transcript"].as_str().unwrap()).collect();
         assert_eq!(texts.join(" "), PI, "after {n_before} samples");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_silence_is_told_if_asked_for() {
+    let mut speaker = Speaker::new();
+    speaker.say(&update(json!({"type": "server_vad", "idle_timeout_ms": 5000})));
+    speaker.speak(&[0; 6 * 16_000]).await;
+    speaker.speak(&speech()).await;
+    speaker.speak(&[0; 2 * 16_000]).await;
+    let idle: Vec<&Value> = speaker.of("input_audio_buffer.timeout_triggered").collect();
+    let [idle] = idle[..] else { panic!("{} times", idle.len()) };
+    assert_eq!((idle["audio_start_ms"].as_u64(), idle["audio_end_ms"].as_u64()), (Some(0), Some(5024)));
+    let first = speaker.of("input_audio_buffer.committed").next().unwrap();
+    assert_eq!(first["item_id"], idle["item_id"]);
+    assert_eq!(speaker.completed().await["transcript"], "");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs OpenAI's clients for Python and Node against a server. Usage: run.sh BOSWELL
-# Fetches both from their registries into a temporary folder; a client whose language is not here is left out.
+# Runs OpenAI's clients for Python and Node and Deepgram's for Python against a server. Usage: run.sh BOSWELL
+# Fetches them from their registries into a temporary folder; a client whose language is not here is left out.
 set -euo pipefail
 boswell="$(realpath "$1")"
 here="$(cd "$(dirname "$0")" && pwd)"
@@ -20,8 +20,9 @@ cd "$folder"
 
 if command -v python3 >/dev/null; then
     python3 -m venv python
-    python/bin/pip install -q 'openai>=2,<4'
+    python/bin/pip install -q 'openai>=2,<4' 'deepgram-sdk>=5,<8' soundfile
     python/bin/python "$here/conformance.py" "$url" "$recording" "$text"
+    python/bin/python "$here/conformance_deepgram.py" "$url" "$recording" "$text"
 else
     echo "python3 is missing: its client is left out" >&2
 fi

@@ -4,18 +4,20 @@ use boswell_audio::{SAMPLE_RATE, VAD_CHUNK, VoiceActivity};
 
 /// How turns begin and end by what is heard.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct TurnDetection {
+pub(crate) struct TurnDetection {
     /// Speech is at least so probable in a turn.
-    pub(super) threshold: f32,
+    pub(crate) threshold: f32,
     /// So much of the sound before belongs to a turn.
-    pub(super) prefix_ms: u64,
+    pub(crate) prefix_ms: u64,
     /// So much silence ends it.
-    pub(super) silence_ms: u64,
+    pub(crate) silence_ms: u64,
+    /// After so long without speech its sound is a turn too; `None`: never.
+    pub(crate) idle_ms: Option<u64>,
 }
 
 impl Default for TurnDetection {
     fn default() -> Self {
-        Self { threshold: 0.5, prefix_ms: 300, silence_ms: 500 }
+        Self { threshold: 0.5, prefix_ms: 300, silence_ms: 500, idle_ms: None }
     }
 }
 
@@ -24,8 +26,10 @@ impl Default for TurnDetection {
 pub(super) enum Turn {
     /// Somebody speaks, since so many milliseconds after the session's beginning.
     Started { at_ms: u64 },
-    /// Nobody speaks any more.
-    Stopped { at_ms: u64, waveform: Vec<f32> },
+    /// Nobody speaks any more, or somebody for longer than a turn may be.
+    Stopped { at_ms: u64, waveform: Vec<f32>, is_cut: bool },
+    /// Nobody has spoken for as long as was asked for.
+    Idle { start_ms: u64, end_ms: u64, waveform: Vec<f32> },
 }
 
 /// The sound of a session that is still of use: mono, 16 kHz.
@@ -40,18 +44,23 @@ pub(super) struct Turns {
     /// Chunks that the voice detector has judged.
     n_chunks: u64,
     is_speech: bool,
-    /// The last chunk with speech in it.
+    /// Where the last chunk with speech in it ends.
     last_speech: u64,
+    /// How probable speech is where it is least so towards the end of a long turn, and where that is.
+    quietest: (f32, u64),
 }
 
 /// Speech ends below the threshold by so much, so that it does not flicker.
 const HYSTERESIS: f32 = 0.15;
-/// A turn that is longer is cut: the model hears 30 s at once.
-const MAX_TURN_S: usize = 28;
+/// A turn that is longer is cut, because the model hears 30 s at once: where speech is least probable after the first of
+/// these.
+const LONG_TURN: u64 = 23 * SAMPLE_RATE as u64;
+const MAX_TURN: u64 = 28 * SAMPLE_RATE as u64;
 /// Without turns by what is heard, so much may wait to be committed.
-pub(super) const MAX_BUFFER_S: usize = 600;
+pub(crate) const MAX_BUFFER_S: usize = 600;
 
 const MS: u64 = SAMPLE_RATE as u64 / 1000;
+const CHUNK: u64 = VAD_CHUNK as u64;
 
 impl Turns {
     /// Says how turns are found from now on; `None`: only by the client.
@@ -74,6 +83,16 @@ impl Turns {
         &self.waveform
     }
 
+    /// When the sound in [`waveform`](Self::waveform) began, in milliseconds after the session did.
+    pub(super) fn start_ms(&self) -> u64 {
+        self.n_before / MS
+    }
+
+    /// How much sound there was in the whole session, in milliseconds.
+    pub(super) fn now_ms(&self) -> u64 {
+        (self.n_before + self.waveform.len() as u64) / MS
+    }
+
     /// Takes the next samples.
     pub(super) fn push(&mut self, samples: &[f32]) -> Vec<Turn> {
         self.waveform.extend_from_slice(samples);
@@ -83,9 +102,10 @@ impl Turns {
         let mut turns = Vec::new();
         for probability in probabilities {
             self.n_chunks += 1;
-            turns.extend(self.judge(probability, detection));
+            self.judge(probability, detection, &mut turns);
         }
-        if !self.is_speech {
+        // What is silent may have to be told as a whole.
+        if !self.is_speech && detection.idle_ms.is_none() {
             let n_kept = (detection.prefix_ms * MS) as usize + 2 * VAD_CHUNK;
             self.forget(self.waveform.len().saturating_sub(n_kept));
         }
@@ -95,34 +115,68 @@ impl Turns {
     /// Ends the turn now: its sound, or `None` if there is none.
     pub(super) fn commit(&mut self) -> Option<Vec<f32>> {
         self.is_speech = false;
-        self.n_before += self.waveform.len() as u64;
-        Some(std::mem::take(&mut self.waveform)).filter(|waveform| !waveform.is_empty())
+        Some(self.take(self.waveform.len())).filter(|waveform| !waveform.is_empty())
     }
 
-    fn judge(&mut self, probability: f32, detection: TurnDetection) -> Option<Turn> {
-        let chunk = VAD_CHUNK as u64;
-        let end = self.n_chunks * chunk;
+    fn judge(&mut self, probability: f32, detection: TurnDetection, turns: &mut Vec<Turn>) {
+        let end = self.n_chunks * CHUNK;
         if probability >= detection.threshold - if self.is_speech { HYSTERESIS } else { 0.0 } {
-            self.last_speech = self.n_chunks;
+            self.last_speech = end;
             if !self.is_speech {
-                self.is_speech = true;
-                let start = (end - chunk).saturating_sub(detection.prefix_ms * MS).max(self.n_before);
+                let start = (end - CHUNK).saturating_sub(detection.prefix_ms * MS).max(self.n_before);
                 self.forget((start - self.n_before) as usize);
-                return Some(Turn::Started { at_ms: start / MS });
+                self.start(turns);
             }
         }
-        let is_silent = (self.n_chunks - self.last_speech) * chunk >= detection.silence_ms * MS;
-        let is_long = end.saturating_sub(self.n_before) >= (MAX_TURN_S * SAMPLE_RATE) as u64;
-        if !self.is_speech || !(is_silent || is_long) {
-            return None;
+        if self.is_speech {
+            self.judge_speech(probability, detection, turns);
+        } else if let Some(idle_ms) = detection.idle_ms
+            && end.saturating_sub(self.n_before) >= idle_ms * MS
+        {
+            let start_ms = self.start_ms();
+            let waveform = self.take_until(end);
+            turns.push(Turn::Idle { start_ms, end_ms: self.start_ms(), waveform });
         }
-        self.is_speech = false;
-        // A word is heard before it is taken for speech: the end of the silence is left to the turn that it may begin.
-        let n_left = if is_silent { detection.prefix_ms.min(detection.silence_ms / 2) * MS } else { 0 };
-        let n = (end.saturating_sub(n_left + self.n_before) as usize).min(self.waveform.len());
-        let waveform = self.waveform.drain(..n).collect();
-        self.n_before += n as u64;
-        Some(Turn::Stopped { at_ms: self.n_before / MS, waveform })
+    }
+
+    fn judge_speech(&mut self, probability: f32, detection: TurnDetection, turns: &mut Vec<Turn>) {
+        let end = self.n_chunks * CHUNK;
+        if end - self.last_speech >= detection.silence_ms * MS {
+            // A word is heard before it is taken for speech: the end of the silence is left to the turn that it may begin.
+            let n_left = detection.prefix_ms.min(detection.silence_ms / 2) * MS;
+            self.is_speech = false;
+            self.stop(end - n_left, turns, false);
+            return;
+        }
+        let n_samples = end.saturating_sub(self.n_before);
+        if n_samples >= LONG_TURN && probability <= self.quietest.0 {
+            self.quietest = (probability, end);
+        }
+        if n_samples >= MAX_TURN {
+            self.stop(self.quietest.1, turns, true);
+            self.start(turns);
+        }
+    }
+
+    fn start(&mut self, turns: &mut Vec<Turn>) {
+        self.is_speech = true;
+        self.quietest = (f32::INFINITY, 0);
+        turns.push(Turn::Started { at_ms: self.start_ms() });
+    }
+
+    fn stop(&mut self, end: u64, turns: &mut Vec<Turn>, is_cut: bool) {
+        let waveform = self.take_until(end);
+        turns.push(Turn::Stopped { at_ms: self.start_ms(), waveform, is_cut });
+    }
+
+    /// The sound up to a sample of the session.
+    fn take_until(&mut self, end: u64) -> Vec<f32> {
+        self.take((end.saturating_sub(self.n_before) as usize).min(self.waveform.len()))
+    }
+
+    fn take(&mut self, n_samples: usize) -> Vec<f32> {
+        self.n_before += n_samples as u64;
+        self.waveform.drain(..n_samples).collect()
     }
 
     fn forget(&mut self, n_samples: usize) {
@@ -157,7 +211,7 @@ mod tests {
             let mut turns = Turns::default();
             turns.set_detection(Some(TurnDetection { silence_ms: 1000, ..TurnDetection::default() }));
             let found: Vec<Turn> = speech.chunks(piece).flat_map(|piece| turns.push(piece)).collect();
-            let [Turn::Started { at_ms }, Turn::Stopped { at_ms: end_ms, waveform }] = &found[..] else {
+            let [Turn::Started { at_ms }, Turn::Stopped { at_ms: end_ms, waveform, .. }] = &found[..] else {
                 panic!("{} turns", found.len());
             };
             assert!((1500..=2300).contains(at_ms), "{at_ms}");
@@ -166,6 +220,27 @@ mod tests {
             all.push((*at_ms, *end_ms));
         }
         assert!(all.windows(2).all(|pair| pair[0] == pair[1]), "{all:?}");
+    }
+
+    #[test]
+    fn a_turn_that_is_too_long_is_cut_between_words() {
+        let speech = speech();
+        let words = &speech[2 * SAMPLE_RATE..speech.len() - 2 * SAMPLE_RATE];
+        let mut turns = Turns::default();
+        turns.set_detection(Some(TurnDetection { silence_ms: 5000, ..TurnDetection::default() }));
+        let found: Vec<Turn> = (0..5).flat_map(|_| turns.push(words)).collect();
+        let [
+            Turn::Started { at_ms: 0 },
+            Turn::Stopped { at_ms, waveform, is_cut: true },
+            Turn::Started { at_ms: next_ms },
+        ] = &found[..]
+        else {
+            panic!("{} turns", found.len());
+        };
+        assert_eq!(at_ms, next_ms, "nothing is lost");
+        assert!((23_000..=28_000).contains(at_ms), "{at_ms}");
+        let loudest = waveform[waveform.len() - VAD_CHUNK..].iter().fold(0.0, |max: f32, x| max.max(x.abs()));
+        assert!(loudest < 0.01, "{loudest}");
     }
 
     #[test]

@@ -16,7 +16,7 @@ impl Agreement {
     /// was returned before.
     pub(super) fn hear(&mut self, hypothesis: &str) -> String {
         let words = words(hypothesis);
-        let n_same = words.iter().zip(&self.last).take_while(|(x, y)| core(x) == core(y)).count();
+        let n_same = words.iter().zip(&self.last).take_while(|(x, y)| bare(x) == bare(y)).count();
         let delta = self.commit(&words, n_same);
         self.last = words;
         delta
@@ -44,7 +44,7 @@ impl Agreement {
 }
 
 /// A word without the marks around it and without its case, which change as long as the sentence does.
-fn core(word: &str) -> String {
+pub(crate) fn bare(word: &str) -> String {
     word.trim_matches(|c: char| !c.is_alphanumeric()).to_lowercase()
 }
 
