@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use crate::mel::{FrameStream, HOP_LENGTH, N_FFT, normalise, normalised};
-use crate::{AudioReader, Error, N_FRAMES, SAMPLE_RATE, VadOptions, VoiceActivity, speech_spans};
+use crate::{AudioReader, Error, SAMPLE_RATE, VadOptions, VoiceActivity, speech_spans};
 
 #[cfg(test)]
 mod tests;
@@ -88,13 +88,41 @@ impl Spectrogram {
         reader: &mut AudioReader,
         n_mels: usize,
         options: &SpectrogramOptions,
+        progress: impl FnMut(f64) -> ControlFlow<()>,
+    ) -> Result<Self, Error> {
+        Self::of_chunks(|chunk| reader.next_chunk(chunk), n_mels, options, progress)
+    }
+
+    /// Computes the features of a waveform that is made piece by piece, while another thread makes it.
+    ///
+    /// - `next`: is given a vector to clear and to fill with the next samples, mono, `[-1, 1]`, 16 kHz; returns whether
+    ///   there were any, and is not called again if not.
+    /// - `n_mels`: 80 or 128, as the model's dimensions say.
+    ///
+    /// # Errors
+    /// [`Error::Temporary`].
+    ///
+    /// # Panics
+    /// If `n_mels` is neither 80 nor 128.
+    pub fn from_chunks(
+        mut next: impl FnMut(&mut Vec<f32>) -> bool + Send,
+        n_mels: usize,
+    ) -> Result<Self, Error> {
+        let go_on = |_| ControlFlow::Continue(());
+        Self::of_chunks(|chunk| Ok(next(chunk)), n_mels, &SpectrogramOptions::default(), go_on)
+    }
+
+    fn of_chunks(
+        next: impl FnMut(&mut Vec<f32>) -> Result<bool, Error> + Send,
+        n_mels: usize,
+        options: &SpectrogramOptions,
         mut progress: impl FnMut(f64) -> ControlFlow<()>,
     ) -> Result<Self, Error> {
         let mut builder = Builder::new(n_mels, options);
         thread::scope(|scope| {
             let (full, mut chunks) = sync_channel(CHUNKS_AHEAD);
             let (empty, used) = sync_channel(2 * CHUNKS_AHEAD + 2);
-            scope.spawn(move || decode(reader, &full, &used));
+            scope.spawn(move || send_all(next, &full, &used));
             let mut listener = None;
             if options.voice_activity {
                 // The network goes from one chunk to the next and cannot be shared out, but features can be computed
@@ -183,13 +211,13 @@ impl Spectrogram {
     ///
     /// - `start_frame`: the window's first frame; at or past the end of the recording it is empty.
     /// - `n_frames`: how many frames of the recording it gets; fewer where the recording ends.
-    /// - `out`: `[n_mels, 3000]`, row-major; what follows the frames is 0.0, as openai/whisper fills it.
+    /// - `out`: `[n_mels, n]`, row-major, `n` usually 3000; what follows the frames is 0.0, as openai/whisper fills it.
     ///
     /// # Errors
     /// [`Error::Temporary`] if the values are in a file that cannot be read.
     ///
     /// # Panics
-    /// If `out` has another length, or `n_frames` is more than 3000.
+    /// If `out` has another length, or `n_frames` is more than `n`.
     pub fn window(&self, start_frame: usize, n_frames: usize, out: &mut [f32]) -> Result<(), Error> {
         self.join(std::iter::once(start_frame..start_frame + n_frames), out)
     }
@@ -197,19 +225,19 @@ impl Spectrogram {
     /// Joins pieces of the recording to a window for the encoder.
     ///
     /// - `pieces`: ranges of frames; what is past the end of the recording is left out.
-    /// - `out`: `[n_mels, 3000]`, row-major; what follows the frames is 0.0.
+    /// - `out`: `[n_mels, n]`, row-major, `n` usually 3000; what follows the frames is 0.0.
     ///
     /// # Errors
     /// [`Error::Temporary`] if the values are in a file that cannot be read.
     ///
     /// # Panics
-    /// If `out` has another length, or the pieces have more than 3000 frames.
+    /// If `out` has another length, or the pieces have more than `n` frames.
     pub fn join(&self, pieces: impl Iterator<Item = Range<usize>>, out: &mut [f32]) -> Result<(), Error> {
-        assert_eq!(out.len(), self.n_mels * N_FRAMES, "window: `out` is not [n_mels, {N_FRAMES}]");
+        let n_columns = self.n_columns(out);
         out.fill(0.0);
         let mut column = 0;
         for piece in pieces {
-            assert!(column + piece.len() <= N_FRAMES, "window: the frames do not fit into {N_FRAMES}");
+            assert!(column + piece.len() <= n_columns, "window: the frames do not fit into {n_columns}");
             let end = piece.end.min(self.n_frames());
             let n_frames = end.saturating_sub(piece.start);
             self.cut(piece.start, n_frames, column, out)?;
@@ -221,7 +249,7 @@ impl Spectrogram {
     /// Cuts out a window in which silence follows the recording, as openai/whisper listens for its language.
     ///
     /// - `start_frame`: the window's first frame.
-    /// - `out`: `[n_mels, 3000]`, row-major.
+    /// - `out`: `[n_mels, n]`, row-major, `n` usually 3000.
     ///
     /// # Errors
     /// [`Error::Temporary`] if the values are in a file that cannot be read.
@@ -229,27 +257,34 @@ impl Spectrogram {
     /// # Panics
     /// If `out` has another length.
     pub fn window_with_silence(&self, start_frame: usize, out: &mut [f32]) -> Result<(), Error> {
-        assert_eq!(out.len(), self.n_mels * N_FRAMES, "window: `out` is not [n_mels, {N_FRAMES}]");
+        let n_columns = self.n_columns(out);
         out.fill(normalised(SILENCE, self.maximum));
-        let n_frames = N_FRAMES.min(n_audible(self.n_samples).saturating_sub(start_frame));
+        let n_frames = n_columns.min(n_audible(self.n_samples).saturating_sub(start_frame));
         self.cut(start_frame, n_frames, 0, out)
+    }
+
+    /// The frames that a window has room for.
+    fn n_columns(&self, window: &[f32]) -> usize {
+        assert!(window.len().is_multiple_of(self.n_mels), "window: `out` is not [n_mels, n]");
+        window.len() / self.n_mels
     }
 
     /// Writes `n_frames` frames, all of which there are, to the columns of a window from `column` on.
     fn cut(&self, start_frame: usize, n_frames: usize, column: usize, out: &mut [f32]) -> Result<(), Error> {
         let Self { n_mels, maximum, .. } = *self;
+        let n_columns = out.len() / n_mels;
         match &self.values {
             _ if n_frames == 0 => {}
             Values::Memory(values) => {
                 let values = &values[start_frame * n_mels..][..n_frames * n_mels];
-                normalise(values, n_mels, maximum, N_FRAMES, &mut out[column..]);
+                normalise(values, n_mels, maximum, n_columns, &mut out[column..]);
             }
             Values::File(file) => {
                 let mut values = vec![0.0; READ_FRAMES * n_mels];
                 for first in (0..n_frames).step_by(READ_FRAMES) {
                     let values = &mut values[..READ_FRAMES.min(n_frames - first) * n_mels];
                     read_values(file, (start_frame + first) * n_mels, values)?;
-                    normalise(values, n_mels, maximum, N_FRAMES, &mut out[column + first..]);
+                    normalise(values, n_mels, maximum, n_columns, &mut out[column + first..]);
                 }
             }
         }
@@ -268,14 +303,18 @@ fn n_audible(n_samples: u64) -> usize {
 /// Frames that are read from the file at once.
 const READ_FRAMES: usize = 128;
 
-/// How many chunks the decoding thread may be ahead.
+/// How many chunks the thread that decodes or makes them may be ahead.
 const CHUNKS_AHEAD: usize = 4;
 
-/// Decodes a recording and sends it chunk by chunk, until its end, an error, or nobody listens any more.
-fn decode(reader: &mut AudioReader, full: &SyncSender<Result<Vec<f32>, Error>>, used: &Receiver<Vec<f32>>) {
+/// Sends a waveform chunk by chunk, until its end, an error, or nobody listens any more.
+fn send_all(
+    mut next: impl FnMut(&mut Vec<f32>) -> Result<bool, Error>,
+    full: &SyncSender<Result<Vec<f32>, Error>>,
+    used: &Receiver<Vec<f32>>,
+) {
     loop {
         let mut chunk = used.try_recv().unwrap_or_default();
-        let message = match reader.next_chunk(&mut chunk) {
+        let message = match next(&mut chunk) {
             Ok(true) => Ok(chunk),
             Ok(false) => return,
             Err(error) => Err(error),

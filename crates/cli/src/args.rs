@@ -16,6 +16,7 @@ mod words;
 
 use std::path::PathBuf;
 
+use boswell_transcribe::AudioContext;
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -158,6 +159,9 @@ pub(crate) struct BenchArgs {
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..),
           help_heading = "Work")]
     pub(crate) batch: u32,
+    /// How much the encoder sees of sound of less than 30 s, see boswell transcribe
+    #[arg(long, value_name = "full|auto|N", default_value_t = AudioContext::Full, help_heading = "Work")]
+    pub(crate) audio_context: AudioContext,
     /// Follow so many texts at once in each window
     #[arg(long, value_name = "N", default_value = "1", value_parser = values::sequences, help_heading = "Work")]
     pub(crate) beam_size: usize,

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use boswell_audio::{AudioReader, N_FRAMES, SAMPLE_RATE, Spectrogram};
+use boswell_audio::{AudioReader, N_FRAMES, Spectrogram};
 use boswell_model::{LoadOptions, Model};
 use boswell_transcribe::{Event, Options, Stages, SuppressTokens, Transcriber};
 
@@ -18,6 +18,7 @@ use crate::args::BenchArgs;
 use crate::load;
 use crate::screen::Screen;
 use report::Report;
+use sound::Noise;
 
 /// Measures a model.
 ///
@@ -29,10 +30,9 @@ use report::Report;
 pub(crate) fn run(args: &BenchArgs, screen: &Screen) -> Result<ExitCode> {
     let (model, options, load) = model(args, screen)?;
     let transcriber = Transcriber::new(Arc::new(model));
-    let waveform = if args.audio.is_none() { sound::synthetic(args.seconds) } else { Vec::new() };
     let mut runs: Vec<Run> = Vec::new();
     for _ in 0..args.repeats {
-        let run = Run::of(args, &transcriber, &waveform)?;
+        let run = Run::of(args, &transcriber)?;
         if let Some(first) = runs.first() {
             ensure!(run.tokens == first.tokens, "two runs on the same recording gave different tokens");
         }
@@ -75,14 +75,17 @@ struct Run {
 }
 
 impl Run {
-    fn of(args: &BenchArgs, transcriber: &Transcriber, waveform: &[f32]) -> Result<Self> {
+    fn of(args: &BenchArgs, transcriber: &Transcriber) -> Result<Self> {
         let started = Instant::now();
         let n_mels = transcriber.model().dims().n_mels;
         let spectrogram = match &args.audio {
             Some(path) => {
                 Spectrogram::compute(&mut AudioReader::open(path)?, n_mels, |_| ControlFlow::Continue(()))?
             }
-            None => Spectrogram::from_waveform(waveform, n_mels)?,
+            None => {
+                let mut noise = Noise::new(args.seconds);
+                Spectrogram::from_chunks(|chunk| noise.next_chunk(chunk), n_mels)?
+            }
         };
         let mel = started.elapsed();
         let duration_s = spectrogram.duration_s();
@@ -118,13 +121,9 @@ fn options(args: &BenchArgs, n_frames: usize) -> Options {
         suppress_blank: false,
         suppress_tokens: SuppressTokens { non_speech: false, ids: Vec::new() },
         max_new_tokens: Some(args.tokens as usize),
+        audio_context: args.audio_context,
         batch_size: args.batch as usize,
         beam_size: args.beam_size,
         ..Options::default()
     }
-}
-
-/// Samples in so many seconds.
-fn n_samples(seconds: f64) -> usize {
-    (seconds * SAMPLE_RATE as f64) as usize
 }

@@ -44,6 +44,7 @@ fn settings(args: &ServeArgs) -> Result<Settings> {
         max_audio: seconds("--max-audio", args.max_audio)?,
         max_requests: args.max_requests as usize,
         batch_size: args.batch_size as usize,
+        audio_context: args.audio_context,
         deadline: seconds("--deadline", args.deadline)?,
         model_ttl: match args.model_ttl {
             Limit(Some(ttl)) if ttl < 0.0 => {

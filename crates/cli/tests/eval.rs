@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
@@ -92,4 +92,58 @@ fn what_makes_no_sense_is_said() {
         let message = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(message.contains(expected), "{args:?}: {message}");
     }
+}
+
+/// Words that are wrong, and all words, of a manifest as it is transcribed with some flags.
+fn word_errors(manifest: &Path, flags: &[&str]) -> (u64, u64) {
+    let line = [manifest.to_str().unwrap(), "--normaliser", "basic", "--json"];
+    let report: Value = serde_json::from_str(&stdout(&eval(&[&line, flags].concat()), 0)).unwrap();
+    let count = |name: &str| report["words"][name].as_u64().unwrap();
+    (count("substitutions") + count("deletions") + count("insertions"), count("reference"))
+}
+
+/// Recordings of spoken digits that no model was trained on: long ones, and single words.
+fn digits(folder: &Path) -> Vec<PathBuf> {
+    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared");
+    let digits = std::env::var_os("BOSWELL_SHARED").map_or_else(beside, PathBuf::from).join("digits");
+    let mut single = String::new();
+    for row in fs::read_to_string(digits.join("recordings.jsonl")).unwrap().lines() {
+        let row: Value = serde_json::from_str(row).unwrap();
+        if row["split"] != "train" {
+            let audio = digits.join(row["path"].as_str().unwrap());
+            single += &format!("{}\n", serde_json::json!({ "audio": audio, "text": row["word"] }));
+        }
+    }
+    let path = folder.join("single.jsonl");
+    fs::write(&path, single).unwrap();
+    let sets =
+        ["dev", "test_takes", "test_unseen"].map(|set| digits.join("sets").join(set).join("manifest.jsonl"));
+    sets.into_iter().chain([path]).collect()
+}
+
+/// How many of a hundred words more are wrong with some flags than without.
+fn points_worse(flags: &[&str]) -> f64 {
+    let folder = TempDir::new().unwrap();
+    let (mut without, mut with, mut n_words) = (0, 0, 0);
+    for manifest in digits(folder.path()) {
+        let ((wrong, n), (wrong_with, _)) = (word_errors(&manifest, &[]), word_errors(&manifest, flags));
+        (without, with, n_words) = (without + wrong, with + wrong_with, n_words + n);
+    }
+    (with as f64 - without as f64) / n_words as f64 * 100.0
+}
+
+#[test]
+#[ignore = "needs ../shared"]
+fn fewer_bits_cost_few_words() {
+    for precision in ["bf16", "int8"] {
+        let worse = points_worse(&["--precision", precision]);
+        assert!(worse <= 0.2, "{precision}: {worse:.2} points");
+    }
+}
+
+#[test]
+#[ignore = "needs ../shared"]
+fn a_shorter_audio_context_costs_few_words() {
+    let worse = points_worse(&["--audio-context", "auto"]);
+    assert!(worse <= 0.2, "{worse:.2} points");
 }

@@ -56,6 +56,7 @@ fn a_wrong_command_line_ends_with_2_and_says_what_is_expected() {
         (&["transcribe", "-f", "srt,json", "a.wav"], "add --output-dir"),
         (&["transcribe", "-", "-"], "named twice"),
         (&["transcribe", "--language", "klingon", "a.wav"], "klingon"),
+        (&["transcribe", "--audio-context", "half", "a.wav"], "expected full, auto or a number of rows"),
         (&["transcribe", "--clip-timestamps", "-1", "a.wav"], "0 or more"),
         (&["transcribe", "--clip-timestamps", "0,1,5,2", "a.wav"], "from 5 s to 2 s is empty"),
         (&["transcribe", "--quiet", "--verbose", "a.wav"], "cannot be used with"),
@@ -71,6 +72,16 @@ fn a_wrong_command_line_ends_with_2_and_says_what_is_expected() {
         assert_code(&output, 2);
         assert!(stderr(&output).contains(expected), "{args:?}: {}", stderr(&output));
         assert!(output.stdout.is_empty(), "{args:?}");
+    }
+}
+
+#[test]
+fn a_shorter_audio_context_hears_the_same() {
+    let (recording, said) = sample();
+    for context in ["auto", "100"] {
+        let output = boswell(&["transcribe", "-f", "txt", "--audio-context", context, &recording]);
+        assert_code(&output, 0);
+        assert_eq!(words(&stdout(&output)), said, "{context}");
     }
 }
 

@@ -9,7 +9,7 @@ use crate::{Dims, Error};
 /// Frames that are turned into rows at once: few enough that they stay in a first-level cache meanwhile.
 const FRAMES_PER_TASK: usize = 64;
 
-/// What the encoder heard in one window: `[n_audio_ctx, n_audio_state]`, 20 ms a row.
+/// What the encoder heard in one window: `[n_ctx, n_audio_state]`, 20 ms a row.
 #[derive(Clone, Debug)]
 pub struct AudioFeatures {
     /// The width of a row.
@@ -37,6 +37,7 @@ struct Block {
 
 /// What the encoder computes with, used again for every window.
 pub(crate) struct Scratch {
+    n_ctx: usize,     // of the last window
     frames: Vec<f32>, // [2 * n_ctx + 2, n_mels]: zeros at both ends
     inner: Vec<f32>,  // [2 * n_ctx + 2, n_state]: zeros at both ends
     x: Vec<f32>,      // [n_ctx, n_state]: the residual stream
@@ -60,24 +61,49 @@ impl Encoder {
         })
     }
 
-    /// The memory that [`run`](Self::run) works in.
+    /// The memory that [`run`](Self::run) works in. It grows with the first window.
     pub(crate) fn scratch(&self) -> Scratch {
-        let Dims { n_mels, n_audio_ctx: n_ctx, n_audio_state: n_state, n_audio_head: n_head, .. } = self.dims;
         Scratch {
-            frames: vec![0.0; (2 * n_ctx + 2) * n_mels],
-            inner: vec![0.0; (2 * n_ctx + 2) * n_state],
-            x: vec![0.0; n_ctx * n_state],
-            normed: vec![0.0; n_ctx * n_state],
-            qkv: vec![0.0; n_ctx * 3 * n_state],
-            attention: Attention::new(n_ctx, n_head, n_state / n_head, self.precision != Precision::F32),
+            n_ctx: 0,
+            frames: Vec::new(),
+            inner: Vec::new(),
+            x: Vec::new(),
+            normed: Vec::new(),
+            qkv: Vec::new(),
+            attention: self.attention(0),
         }
+    }
+
+    /// Makes the memory as large as windows of `n_ctx` rows need it.
+    fn fit(&self, scratch: &mut Scratch, n_ctx: usize) {
+        if scratch.n_ctx == n_ctx {
+            return;
+        }
+        let Dims { n_mels, n_audio_state: n_state, .. } = self.dims;
+        let n_rows = 2 * n_ctx + 2;
+        for (rows, width) in [(&mut scratch.frames, n_mels), (&mut scratch.inner, n_state)] {
+            rows.resize(n_rows * width, 0.0);
+            rows[(n_rows - 1) * width..].fill(0.0);
+        }
+        scratch.x.resize(n_ctx * n_state, 0.0);
+        scratch.normed.resize(n_ctx * n_state, 0.0);
+        scratch.qkv.resize(n_ctx * 3 * n_state, 0.0);
+        scratch.attention = self.attention(n_ctx);
+        scratch.n_ctx = n_ctx;
+    }
+
+    fn attention(&self, n_ctx: usize) -> Attention {
+        let Dims { n_audio_state: n_state, n_audio_head: n_head, .. } = self.dims;
+        Attention::new(n_ctx, n_head, n_state / n_head, self.precision != Precision::F32)
     }
 
     /// Encodes a window; returns the audio features, `[n_ctx, n_state]`. `on_stage` sees the residual stream
     /// `[n_ctx, n_state]` after the convolutions (0) and after each block (1, 2, …).
     ///
+    /// - `mel`: `[n_mels, 2 * n_ctx]`, a whole window or the beginning of one: `n_ctx` is 1 to `n_audio_ctx`.
+    ///
     /// # Panics
-    /// If `mel` is not `[n_mels, 2 * n_audio_ctx]`.
+    /// If `mel` is not `[n_mels, 2 * n_ctx]`.
     pub(crate) fn run<'a>(
         &self,
         threads: &Threads,
@@ -85,6 +111,11 @@ impl Encoder {
         scratch: &'a mut Scratch,
         mut on_stage: impl FnMut(usize, &[f32]),
     ) -> &'a [f32] {
+        let Dims { n_mels, n_audio_ctx, .. } = self.dims;
+        let n_ctx = mel.len() / (2 * n_mels);
+        let is_window = mel.len() == n_ctx * 2 * n_mels && (1..=n_audio_ctx).contains(&n_ctx);
+        assert!(is_window, "mel is not [{n_mels}, 2 * n_ctx] with n_ctx 1 to {n_audio_ctx}");
+        self.fit(scratch, n_ctx);
         self.embed(threads, mel, scratch);
         on_stage(0, &scratch.x);
         for (idx, block) in self.blocks.iter().enumerate() {
@@ -97,10 +128,9 @@ impl Encoder {
 
     /// The two convolutions and the positions.
     fn embed(&self, threads: &Threads, mel: &[f32], scratch: &mut Scratch) {
-        let Dims { n_mels, n_audio_ctx: n_ctx, n_audio_state: n_state, .. } = self.dims;
-        let Scratch { frames, inner, x, .. } = scratch;
-        let n_frames = 2 * n_ctx;
-        assert_eq!(mel.len(), n_mels * n_frames, "mel is not [{n_mels}, {n_frames}]");
+        let Dims { n_mels, n_audio_state: n_state, .. } = self.dims;
+        let Scratch { n_ctx, frames, inner, x, .. } = scratch;
+        let (n_ctx, n_frames) = (*n_ctx, 2 * *n_ctx);
         // Frames one after the other, with one of zeros at both ends: a kernel of 3 frames is then a row.
         threads.for_each_chunk(
             &mut frames[n_mels..][..mel.len()],

@@ -115,7 +115,8 @@ impl Model {
         &self.tokenizer
     }
 
-    /// Encodes a window: `[n_mels, 2 * n_audio_ctx]` to `[n_audio_ctx, n_audio_state]`.
+    /// Encodes a window: `[n_mels, 2 * n_ctx]` to `[n_ctx, n_audio_state]`. `n_ctx` is `n_audio_ctx`, as models are
+    /// trained, or less: then the end of the window is left out, as if there were none.
     ///
     /// # Panics
     /// If `mel` has another length.

@@ -12,7 +12,7 @@ use axum::routing::post;
 use axum::{Json, Router};
 use boswell_audio::{SAMPLE_RATE, VadOptions};
 use boswell_model::{Task, language_name};
-use boswell_transcribe::{Format, Options, Urgency};
+use boswell_transcribe::{AudioContext, Format, Options, Urgency};
 use serde_json::{Value, json};
 
 use crate::audio;
@@ -49,12 +49,21 @@ async fn inference(Shared(state): Shared<Arc<State>>, request: Request) -> Resul
         }
     }
     form.add("model", state.models.first().to_owned());
+    let audio_context = audio_context(&mut form)?;
     let mut request = TranscriptionRequest::new(&mut form, task)?;
+    request.options.audio_context = audio_context;
     // There, words come with the segments unless nobody wants times.
     request.options.word_timestamps |=
         request.format == ResponseFormat::VerboseJson && !request.options.without_timestamps;
     let upload = audio::recording(&state, &mut form).await?;
     audio::answer_form(state, &request, upload).await
+}
+
+/// How much the encoder is to see of a short recording; 0, as without the parameter: what the server does by itself.
+fn audio_context(form: &mut Form) -> Result<AudioContext, ApiError> {
+    const NAME: &str = "audio_ctx";
+    let Some(text) = form.text(NAME) else { return Ok(AudioContext::Full) };
+    text.parse().map_err(|error| ApiError::param(NAME, format!("{error}.")))
 }
 
 /// Unicorn Amanuensis: everything that is known, of the first model unless another is asked for.

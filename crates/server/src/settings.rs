@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use axum::http::HeaderValue;
+use boswell_transcribe::AudioContext;
 
 use crate::Error;
 use crate::keys::Keys;
@@ -28,6 +29,8 @@ pub struct Settings {
     pub max_requests: usize,
     /// Windows that are decoded together.
     pub batch_size: usize,
+    /// How much the encoder sees of short recordings, where a request does not say it.
+    pub audio_context: AudioContext,
     /// Recordings that clients wait for and that are read and turned into features at once.
     pub n_readers: usize,
     /// A request takes at most this long after its recording was sent, or `deadline_factor` times the recording's
@@ -69,6 +72,7 @@ impl Default for Settings {
             max_audio: Duration::from_secs(24 * 3600),
             max_requests: 128,
             batch_size: 16,
+            audio_context: AudioContext::Full,
             n_readers: n_cores.max(2),
             deadline: Duration::from_secs(600),
             deadline_factor: 2.5,

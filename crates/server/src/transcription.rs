@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use boswell_audio::{AudioReader, Spectrogram, SpectrogramOptions, VadOptions};
-use boswell_transcribe::{Event, Options, Recording, Segment, Stages, Transcript, Urgency};
+use boswell_transcribe::{AudioContext, Event, Options, Recording, Segment, Stages, Transcript, Urgency};
 use tokio::sync::{mpsc, oneshot};
 use tracing::Instrument;
 
@@ -119,11 +119,15 @@ impl Transcription {
         state: Arc<State>,
         engine: Arc<Engine>,
         spectrogram: Spectrogram,
-        options: Options,
+        mut options: Options,
         urgency: Urgency,
         Clock { arrived, read }: Clock,
         stop: StopOnDrop,
     ) -> Self {
+        // What a request does not say.
+        if options.audio_context == AudioContext::Full {
+            options.audio_context = state.settings.audio_context;
+        }
         let duration_s = spectrogram.duration_s();
         let (recording, found, end) = recording(spectrogram, options, urgency, stop.flag.clone());
         engine.submit(recording);

@@ -9,7 +9,7 @@ use boswell_model::{Model, Row, Scratch};
 use crate::language::{LanguageProbability, language_probabilities};
 use crate::timeline::Timeline;
 use crate::windows::WindowRequest;
-use crate::{Error, Stages};
+use crate::{AudioContext, Error, Stages};
 
 /// Encodes windows of a recording.
 pub(crate) struct Encoder<'a> {
@@ -20,10 +20,12 @@ pub(crate) struct Encoder<'a> {
     /// A window that was encoded to listen for the language, and its frames.
     first: Option<(Range<usize>, Row)>,
     pub(crate) timeline: Timeline,
+    audio_context: AudioContext,
 }
 
 impl<'a> Encoder<'a> {
     /// - `timeline`: the time of the windows that are asked for.
+    /// - `audio_context`: how much of them is seen, if the recording is no longer than one.
     ///
     /// # Errors
     /// [`Error::Window`] if the model does not see 30 s at once.
@@ -34,14 +36,35 @@ impl<'a> Encoder<'a> {
         model: &'a Model,
         spectrogram: &'a Spectrogram,
         timeline: Timeline,
+        audio_context: AudioContext,
     ) -> Result<Self, Error> {
         let dims = model.dims();
         assert_eq!(spectrogram.n_mels(), dims.n_mels, "spectrogram and model differ in mel bands");
         if 2 * dims.n_audio_ctx != N_FRAMES {
             return Err(Error::Window { found: dims.n_audio_ctx, expected: N_FRAMES / 2 });
         }
-        let mel = vec![0.0; dims.n_mels * N_FRAMES];
-        Ok(Self { model, spectrogram, stages: Stages::default(), mel, first: None, timeline })
+        let is_short = spectrogram.n_frames() <= N_FRAMES;
+        Ok(Self {
+            model,
+            spectrogram,
+            stages: Stages::default(),
+            mel: vec![0.0; dims.n_mels * N_FRAMES],
+            first: None,
+            timeline,
+            audio_context: if is_short { audio_context } else { AudioContext::Full },
+        })
+    }
+
+    /// Whether two windows are the same.
+    pub(crate) fn sees_the_same(&self, one: &WindowRequest, other: &WindowRequest) -> bool {
+        let seen = |request: &WindowRequest| (request.seek, request.n_frames, self.n_rows(request));
+        seen(one) == seen(other)
+    }
+
+    /// The rows of audio features that a window has.
+    fn n_rows(&self, request: &WindowRequest) -> usize {
+        let context = if request.is_again { AudioContext::Full } else { self.audio_context };
+        context.n_rows(request.n_frames, self.model.dims().n_audio_ctx)
     }
 
     /// A row without tokens over the window asked for.
@@ -50,8 +73,10 @@ impl<'a> Encoder<'a> {
         if let Some((_, row)) = self.first.take().filter(|(first, _)| frames == [first.clone()]) {
             return Ok(row);
         }
-        self.spectrogram.join(frames.into_iter(), &mut self.mel)?;
-        Ok(self.encode())
+        let n_rows = self.n_rows(request);
+        let mel = &mut self.mel[..self.spectrogram.n_mels() * 2 * n_rows];
+        self.spectrogram.join(frames.into_iter(), mel)?;
+        Ok(self.encode(n_rows))
     }
 
     /// The probabilities of the languages in 30 s of the recording, the most probable first.
@@ -59,8 +84,11 @@ impl<'a> Encoder<'a> {
         &mut self,
         start_frame: usize,
     ) -> Result<Vec<LanguageProbability>, Error> {
-        self.spectrogram.window_with_silence(start_frame, &mut self.mel)?;
-        let mut row = self.encode();
+        let n_frames = N_FRAMES.min(self.spectrogram.n_frames().saturating_sub(start_frame));
+        let n_rows = self.audio_context.n_rows(n_frames, self.model.dims().n_audio_ctx);
+        let mel = &mut self.mel[..self.spectrogram.n_mels() * 2 * n_rows];
+        self.spectrogram.window_with_silence(start_frame, mel)?;
+        let mut row = self.encode(n_rows);
         let started = Instant::now();
         let languages = language_probabilities(self.model, &mut row, &mut Scratch::default());
         self.stages.decode += started.elapsed();
@@ -70,9 +98,11 @@ impl<'a> Encoder<'a> {
         Ok(languages)
     }
 
-    fn encode(&mut self) -> Row {
+    /// Encodes the first rows of what is in `mel`.
+    fn encode(&mut self, n_rows: usize) -> Row {
         let (started, mut encode) = (Instant::now(), Duration::ZERO);
-        let row = self.model.window(&self.mel, || encode = started.elapsed());
+        let mel = &self.mel[..self.spectrogram.n_mels() * 2 * n_rows];
+        let row = self.model.window(mel, || encode = started.elapsed());
         self.stages.encode += encode;
         self.stages.cross += started.elapsed() - encode;
         self.stages.n_windows += 1;

@@ -59,3 +59,11 @@ pub struct UnknownFormat {
     /// The name as it was given.
     pub(crate) found: String,
 }
+
+/// A text that is no [`AudioContext`](crate::AudioContext).
+#[derive(Debug, thiserror::Error)]
+#[error("unknown audio context `{found}`, expected full, auto or a number of rows up to 1500")]
+pub struct UnknownAudioContext {
+    /// The text as it was given.
+    pub(crate) found: String,
+}

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use boswell_audio::AudioReader;
-use boswell_model::{LoadOptions, Model, Task, Tokenizer};
+use boswell_model::{LoadOptions, Model, Precision, Task, Tokenizer};
 use serde_json::Value;
 
 use crate::{Options, SuppressTokens};
@@ -75,14 +75,19 @@ pub(crate) struct GoldenModel {
 
 /// The models of `golden/model`, each in both of its formats.
 pub(crate) fn models() -> impl Iterator<Item = GoldenModel> {
+    models_in(Precision::F32)
+}
+
+/// The same models with weights in other numbers.
+pub(crate) fn models_in(precision: Precision) -> impl Iterator<Item = GoldenModel> {
     let folder = shared().join("golden/model");
     let files = ["tiny.hf.safetensors", "tiny.openai.safetensors", "micro.pt", "micro.ggml.bin"];
     files.into_iter().map(move |file| {
         let name = file.split('.').next().unwrap();
         let path = folder.join(file);
         let loaded = match file {
-            "tiny.hf.safetensors" => load(hugging_face_folder(&folder, name).path()),
-            _ => load(&path),
+            "tiny.hf.safetensors" => load(hugging_face_folder(&folder, name).path(), precision),
+            _ => load(&path, precision),
         };
         GoldenModel { model: Arc::new(loaded), file, outputs: json(&format!("model/{name}_outputs.json")) }
     })
@@ -97,11 +102,12 @@ pub(crate) fn model_that(fields: &[(&str, Value)]) -> Model {
     // The copy is as read-only as the original.
     std::fs::remove_file(&path).unwrap();
     std::fs::write(&path, generation.to_string()).unwrap();
-    load(folder.path())
+    load(folder.path(), Precision::F32)
 }
 
-fn load(path: &Path) -> Model {
-    Model::load(path, &LoadOptions::default()).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+fn load(path: &Path, precision: Precision) -> Model {
+    let options = LoadOptions { precision, ..LoadOptions::default() };
+    Model::load(path, &options).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
 /// The files of a model under the names that they have in a Hugging Face repository.

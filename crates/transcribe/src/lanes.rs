@@ -157,7 +157,7 @@ impl<'a> Lanes<'a> {
             lane.found.segments.append(&mut found.segments);
             lane.found.dropped.append(&mut found.dropped);
             lane.window = match lane.walk.request() {
-                Some(next) if (next.seek, next.n_frames) == (request.seek, request.n_frames) => {
+                Some(next) if self.source.encoder.sees_the_same(&request, &next) => {
                     Some(Window::Asked(next, Some(row)))
                 }
                 next => {

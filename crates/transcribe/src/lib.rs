@@ -38,9 +38,9 @@ mod windows;
 mod golden;
 
 pub use batch::{Batch, Recording, Urgency};
-pub use error::{Error, UnknownFormat};
+pub use error::{Error, UnknownAudioContext, UnknownFormat};
 pub use language::LanguageProbability;
-pub use options::{Options, SuppressTokens};
+pub use options::{AudioContext, Options, SuppressTokens};
 pub use output::{Format, WriteOptions, write, write_console_line};
 pub use transcriber::{Event, Stages, Transcriber};
 pub use transcript::{DropReason, Dropped, Segment, TokenLogprob, Transcript, Word};

@@ -1,7 +1,12 @@
 //! What a caller may ask of a transcription.
 
-use boswell_audio::VadOptions;
+use std::fmt;
+use std::str::FromStr;
+
+use boswell_audio::{N_FRAMES, VadOptions};
 use boswell_model::Task;
+
+use crate::error::UnknownAudioContext;
 
 /// How a recording is to be transcribed. The default is openai/whisper's `transcribe()` at temperature 0.
 ///
@@ -99,6 +104,8 @@ pub struct Options {
     pub max_new_tokens: Option<usize>,
     /// Start of every window's text.
     pub prefix: Option<String>,
+    /// How much the encoder sees of a window that the recording does not fill.
+    pub audio_context: AudioContext,
     /// How many windows are decoded together. Above 1 the recording is cut into parts at quiet moments, and each is
     /// transcribed on its own: faster, and without the text of the part before. With `vad`, parts begin and end with
     /// speech, and pauses stay where a part has room for them.
@@ -114,6 +121,66 @@ pub struct SuppressTokens {
     pub non_speech: bool,
     /// Further token ids.
     pub ids: Vec<u32>,
+}
+
+/// How much the encoder sees of a window of 30 s that the recording does not fill: less is faster.
+///
+/// Models are trained with whole windows. It is for recordings of up to 30 s, commands and dictation; longer ones are
+/// seen whole, and so is a window whose decode failed, when it is decoded again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum AudioContext {
+    /// All of it.
+    #[default]
+    Full,
+    /// What is recorded and 5 s more, and 10 s at least.
+    Auto,
+    /// So many rows of audio features, 20 ms each, but never less than is recorded.
+    Rows(usize),
+}
+
+impl AudioContext {
+    /// Rows that [`Auto`](Self::Auto) has at least.
+    const FLOOR: usize = 500;
+    /// Rows that it has after the recording.
+    const MARGIN: usize = 250;
+
+    /// The rows of a window with so many frames of a recording.
+    pub(crate) fn n_rows(self, n_frames: usize, n_audio_ctx: usize) -> usize {
+        let n_recorded = n_frames.div_ceil(2);
+        let n_rows = match self {
+            Self::Full => n_audio_ctx,
+            Self::Auto => Self::FLOOR.max(n_recorded + Self::MARGIN),
+            Self::Rows(n_rows) => n_rows.max(n_recorded),
+        };
+        n_rows.clamp(1, n_audio_ctx)
+    }
+}
+
+impl FromStr for AudioContext {
+    type Err = UnknownAudioContext;
+
+    /// `full`, `auto` or rows; as in whisper.cpp 0 is `full`.
+    fn from_str(text: &str) -> Result<Self, UnknownAudioContext> {
+        match text {
+            "full" => Ok(Self::Full),
+            "auto" => Ok(Self::Auto),
+            _ => match text.parse() {
+                Ok(0) => Ok(Self::Full),
+                Ok(n_rows) if n_rows <= N_FRAMES / 2 => Ok(Self::Rows(n_rows)),
+                _ => Err(UnknownAudioContext { found: text.to_owned() }),
+            },
+        }
+    }
+}
+
+impl fmt::Display for AudioContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Full => f.write_str("full"),
+            Self::Auto => f.write_str("auto"),
+            Self::Rows(n_rows) => write!(f, "{n_rows}"),
+        }
+    }
 }
 
 impl Default for Options {
@@ -157,8 +224,45 @@ impl Default for Options {
             suppress_numerals: false,
             max_new_tokens: None,
             prefix: None,
+            audio_context: AudioContext::Full,
             batch_size: 1,
             seed: 0,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_audio_context_never_leaves_out_what_is_recorded() {
+        let cases = [
+            (AudioContext::Full, 200, 1500),
+            (AudioContext::Auto, 0, 500),
+            (AudioContext::Auto, 500, 500),
+            (AudioContext::Auto, 601, 551),
+            (AudioContext::Auto, 2900, 1500),
+            (AudioContext::Auto, 3000, 1500),
+            (AudioContext::Rows(300), 200, 300),
+            (AudioContext::Rows(300), 601, 301),
+            (AudioContext::Rows(usize::MAX), 601, 1500),
+        ];
+        for (context, n_frames, n_rows) in cases {
+            assert_eq!(context.n_rows(n_frames, 1500), n_rows, "{context}, {n_frames} frames");
+        }
+    }
+
+    #[test]
+    fn an_audio_context_is_read_as_it_is_written() {
+        for context in
+            [AudioContext::Full, AudioContext::Auto, AudioContext::Rows(1), AudioContext::Rows(1500)]
+        {
+            assert_eq!(context.to_string().parse::<AudioContext>().unwrap(), context);
+        }
+        assert_eq!("0".parse::<AudioContext>().unwrap(), AudioContext::Full);
+        for text in ["", "1501", "-1", "half"] {
+            assert!(text.parse::<AudioContext>().is_err(), "{text}");
         }
     }
 }

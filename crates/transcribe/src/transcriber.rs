@@ -13,7 +13,7 @@ use crate::lanes::Lanes;
 use crate::language::{LanguageProbability, language_code};
 use crate::parts::Course;
 use crate::timeline::Timeline;
-use crate::{Error, Options, Segment, Transcript};
+use crate::{AudioContext, Error, Options, Segment, Transcript};
 
 /// Transcribes recordings with one model. Several threads may do so at once.
 pub struct Transcriber {
@@ -127,7 +127,8 @@ impl Transcriber {
         if !self.model.tokenizer().is_multilingual() {
             return Ok(Vec::new());
         }
-        Encoder::new(&self.model, spectrogram, Timeline::of_recording())?.language_probabilities(0)
+        Encoder::new(&self.model, spectrogram, Timeline::of_recording(), AudioContext::Full)?
+            .language_probabilities(0)
     }
 }
 
@@ -163,7 +164,7 @@ pub(crate) fn begin<'a>(
         check_translates(model.dims())?;
     }
     let Course { timeline, routes, first_speech } = Course::new(spectrogram, options)?;
-    let mut encoder = Encoder::new(model, spectrogram, timeline)?;
+    let mut encoder = Encoder::new(model, spectrogram, timeline, options.audio_context)?;
     let (language, probability) = language(options, first_speech, &mut encoder)?;
     let lanes = Lanes::new(encoder, routes, &language, options)?;
     let flow = on_event(Event::Language { code: &language, probability });

@@ -76,6 +76,8 @@ pub(crate) struct WindowRequest {
     pub(crate) seek: usize,
     /// Frames of the recording that are in the window; the rest is to be zero.
     pub(crate) n_frames: usize,
+    /// Whether a decode of the window has failed.
+    pub(crate) is_again: bool,
     pub(crate) temperature: f32,
     /// The text before, as tokens.
     pub(crate) prompt: Vec<u32>,
@@ -147,6 +149,7 @@ impl<'a> Walk<'a> {
         Some(WindowRequest {
             seek: self.seek,
             n_frames: WINDOW_FRAMES.min(self.clip.1 - self.seek),
+            is_again: self.attempt > 0,
             temperature: self.options.temperatures[self.attempt],
             prompt: self.prompt(),
         })

@@ -1,5 +1,5 @@
 use super::*;
-use crate::{log_mel, pad_or_trim};
+use crate::{N_FRAMES, log_mel, pad_or_trim};
 
 fn waveform(n_samples: usize) -> Vec<f32> {
     let tone = |i: usize| (i as f32 * 0.05).sin() * (i as f32 * 1e-4).sin() * 0.5;
@@ -94,6 +94,22 @@ fn reading_reports_progress_and_stops_when_asked() {
 
     let stopped = Spectrogram::compute(&mut open(), 80, |_| ControlFlow::Break(()));
     assert!(matches!(stopped, Err(Error::Stopped)));
+}
+
+#[test]
+fn a_waveform_may_be_made_piece_by_piece() {
+    let waveform = waveform(100_000);
+    let mut chunks = waveform.chunks(12_345);
+    let next = |chunk: &mut Vec<f32>| {
+        chunk.clear();
+        let samples = chunks.next();
+        chunk.extend_from_slice(samples.unwrap_or_default());
+        samples.is_some()
+    };
+    let made = Spectrogram::from_chunks(next, 80).unwrap();
+    let whole = Spectrogram::from_waveform(&waveform, 80).unwrap();
+    assert_eq!(made.duration_s(), whole.duration_s());
+    assert!(window(&made, 5, 600) == window(&whole, 5, 600));
 }
 
 #[test]

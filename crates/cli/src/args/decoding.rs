@@ -1,6 +1,6 @@
 //! How text is chosen.
 
-use boswell_transcribe::SuppressTokens;
+use boswell_transcribe::{AudioContext, SuppressTokens};
 use clap::{Args, ValueEnum};
 
 use super::{Limit, values};
@@ -50,6 +50,14 @@ pub(crate) struct DecodingArgs {
     /// Only what is speech is transcribed then, see --vad.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) batch_size: u32,
+
+    /// How much the encoder sees of a window that a short recording does not fill
+    ///
+    /// full: 30 s, as models are trained; auto: the recording and 5 s more, at least
+    /// 10 s, which is faster; N: so many rows of 20 ms, or what is recorded. Longer
+    /// recordings are seen whole, and so is a window whose text fails.
+    #[arg(long, alias = "audio-ctx", value_name = "full|auto|N", default_value_t = AudioContext::Full)]
+    pub(crate) audio_context: AudioContext,
 
     /// Tokens never to write: numbers with commas; -1: the usual symbols; "": none
     #[arg(long, default_value = "-1", value_name = "TOKENS", allow_hyphen_values = true,

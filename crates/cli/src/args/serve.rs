@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use boswell_transcribe::AudioContext;
 use clap::Args;
 
 use super::{Limit, LogFormat, ModelArgs, values};
@@ -85,6 +86,12 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=256),
           help_heading = "Work")]
     pub(crate) batch_size: u32,
+
+    /// How much the encoder sees of recordings of less than 30 s
+    ///
+    /// auto makes short commands faster, see boswell transcribe --help.
+    #[arg(long, value_name = "full|auto|N", default_value_t = AudioContext::Full, help_heading = "Work")]
+    pub(crate) audio_context: AudioContext,
 
     /// Requests to work on or to keep waiting; further ones are answered 429
     #[arg(long, value_name = "N", default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..),

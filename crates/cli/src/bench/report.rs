@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use boswell_model::{InstructionSet, LoadOptions};
+use boswell_transcribe::AudioContext;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -20,6 +21,7 @@ pub(super) struct Report {
     threads: usize,
     batch: u32,
     beam_size: usize,
+    audio_context: AudioContext,
     duration_s: f64,
     load_s: f64,
     mel_s: f64,
@@ -46,6 +48,7 @@ impl Report {
             threads: options.threads,
             batch: args.batch,
             beam_size: args.beam_size,
+            audio_context: args.audio_context,
             duration_s: runs[0].duration_s,
             load_s: load.as_secs_f64(),
             mel_s: per_window(&|run| run.mel),
@@ -71,6 +74,7 @@ impl Report {
             "threads": self.threads,
             "batch": self.batch,
             "beam_size": self.beam_size,
+            "audio_context": self.audio_context.to_string(),
             "seconds": rounded(self.duration_s),
             "load_s": rounded(self.load_s),
             "mel_s": rounded(self.mel_s),
@@ -102,7 +106,11 @@ impl Report {
             "work",
             format!("{:.0} s in {windows} windows of 30 s, {} tokens", self.duration_s, self.n_tokens()),
         )?;
-        row("batch", format!("{} windows at a time, beam size {}", self.batch, self.beam_size))?;
+        let Self { batch, beam_size, audio_context, .. } = self;
+        row(
+            "batch",
+            format!("{batch} windows at a time, beam size {beam_size}, audio context {audio_context}"),
+        )?;
         row("load", milliseconds(self.load_s))?;
         row("mel", format!("{} a window", milliseconds(self.mel_s)))?;
         row("encode", format!("{} a window", milliseconds(self.encode_s)))?;

@@ -56,6 +56,7 @@ pub(crate) fn options(args: &RecognitionArgs) -> Result<Options> {
         suppress_numerals: search.suppress_numerals,
         prefix: search.prefix.clone(),
         seed: search.seed,
+        audio_context: decoding.audio_context,
         batch_size: decoding.batch_size as usize,
         max_new_tokens: decoding.max_new_tokens.map(|n| n as usize),
     })

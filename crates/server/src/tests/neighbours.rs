@@ -18,8 +18,14 @@ async fn whisper_cpp_s_clients_need_no_model() {
     let answer = server.post("/inference", &in_one, Some(&pi)).await.json();
     assert_eq!(answer["segments"].as_array().unwrap().len(), 1, "{answer}");
     assert!(answer["segments"][0].get("words").is_none());
-    let answer = server.post("/inference", &[("vad", "perhaps")], Some(&pi)).await;
-    assert_eq!(answer.status, StatusCode::BAD_REQUEST);
+    for n_rows in ["0", "768", "1"] {
+        let answer = server.post("/inference", &[("audio_ctx", n_rows)], Some(&pi)).await;
+        assert_eq!(answer.json()["text"], PI, "{n_rows} rows, but never less than is recorded");
+    }
+    for (param, value) in [("vad", "perhaps"), ("audio_ctx", "1501")] {
+        let answer = server.post("/inference", &[(param, value)], Some(&pi)).await;
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{param}");
+    }
 }
 
 async fn asr(server: &TestServer, query: &str, recording: &[u8]) -> Answer {

@@ -77,7 +77,8 @@ fn alignments_are_those_of_the_reference() {
         }
 
         let mut segments = [Segment { end: n_frames as f64 / 100.0, tokens: text, ..Segment::default() }];
-        let request = WindowRequest { seek: 0, n_frames, temperature: 0.0, prompt: Vec::new() };
+        let request =
+            WindowRequest { seek: 0, n_frames, is_again: false, temperature: 0.0, prompt: Vec::new() };
         aligner.add_words(&mut row, &request, &mut segments, 0.0);
         let [segment] = segments;
         for (found, expected) in
@@ -114,7 +115,8 @@ fn a_model_that_wants_its_timestamps_is_shown_them() {
     let text = model.tokenizer().encode(" and so my");
     let [first, second, third] = text.as_slice() else { panic!("{text:?}") };
     let tokens = vec![begin + 10, *first, begin + 20, begin + 30, *second, *third, begin + 90];
-    let request = WindowRequest { seek: 100, n_frames: 2000, temperature: 0.0, prompt: Vec::new() };
+    let request =
+        WindowRequest { seek: 100, n_frames: 2000, is_again: false, temperature: 0.0, prompt: Vec::new() };
     let mut segments = [Segment { seek: 100, start: 1.2, end: 2.8, tokens, ..Segment::default() }];
     aligner.add_words(&mut row, &request, &mut segments, 1.0);
     let words = segments[0].words.as_deref().unwrap();

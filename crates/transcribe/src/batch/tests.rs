@@ -3,7 +3,7 @@ use std::sync::Mutex;
 use boswell_model::{Checkpoint, Dims, LoadOptions, Task};
 
 use super::*;
-use crate::Transcriber;
+use crate::{AudioContext, Stages, Transcriber};
 
 /// A small English-only network with random weights.
 fn model() -> Arc<Model> {
@@ -181,4 +181,46 @@ fn a_stopped_batch_tells_everybody() {
     assert_eq!(batch.n_recordings(), 0);
     assert!(result(&told, "begun").starts_with("Transcript"));
     assert!(result(&told, "arrived").starts_with("Transcript"));
+}
+
+#[test]
+fn a_short_recording_is_seen_in_part_if_that_is_asked_for_and_a_long_one_never() {
+    let transcriber = Transcriber::new(model());
+    let found = |seconds: usize, audio_context: AudioContext| {
+        let options = Options { audio_context, ..options() };
+        transcriber.transcribe(&noise(3, seconds), &options, |_| ControlFlow::Continue(())).unwrap()
+    };
+    let (full, auto) = (AudioContext::Full, AudioContext::Auto);
+    let shortened = found(4, auto);
+    assert_ne!(shortened, found(4, full));
+    assert_eq!(shortened, found(4, AudioContext::Rows(500)));
+    assert_eq!(found(4, AudioContext::Rows(1500)), found(4, full));
+    assert_eq!(
+        found(4, AudioContext::Rows(1)),
+        found(4, AudioContext::Rows(200)),
+        "what is recorded is seen"
+    );
+    for seconds in [28, 31] {
+        assert_eq!(found(seconds, auto), found(seconds, full), "{seconds} s");
+    }
+}
+
+#[test]
+fn a_short_window_that_fails_is_seen_whole() {
+    let transcriber = Transcriber::new(model());
+    let found = |audio_context: AudioContext| {
+        let (temperatures, logprob_threshold) = (vec![0.0, 0.2], Some(0.0));
+        let options = Options { audio_context, temperatures, logprob_threshold, ..options() };
+        let mut stages = Stages::default();
+        let transcript = transcriber.transcribe(&noise(3, 4), &options, |event| {
+            if let Event::End(end) = event {
+                stages = end;
+            }
+            ControlFlow::Continue(())
+        });
+        (transcript.unwrap(), stages.n_windows)
+    };
+    let ((whole, n_whole), (shortened, n_shortened)) = (found(AudioContext::Full), found(AudioContext::Auto));
+    assert_eq!(shortened, whole);
+    assert_eq!(n_shortened, 2 * n_whole, "each window is encoded twice");
 }
