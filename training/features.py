@@ -66,7 +66,8 @@ class LogMel:
         log = torch.clamp(mel, min=1e-10).log10()
         top = log.amax(dim=(1, 2))
         if augment:  # the maximum is taken over the whole file, which may be louder elsewhere
-            top = top + torch.where(draw(n) < 0.3, draw(n) * 1.2, torch.zeros(n))
+            louder = torch.maximum(top + draw(n) * 1.2, draw(n) * 3 - 1)
+            top = torch.where(draw(n) < 0.3, louder, top)
         log = (torch.maximum(log, top[:, None, None] - 8) + 4) / 4
         if augment:
             self.mask(log, draw, self.strength)

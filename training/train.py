@@ -38,7 +38,7 @@ class Batches:
         digits, others = corpus.synthesised(opt.synth)
         settings = Settings(stage["seconds"], prompts=stage["prompts"], long_prompts=stage["long_prompts"],
                             strength=stage["strength"], recorded=stage.get("recorded", 0.7),
-                            single=stage.get("single", 0.12))
+                            single=stage.get("single", 0.12), pauses=stage.get("pauses", 0.0))
         self.source = Windows(opt.seed, corpus.recorded(opt.digits, "train"), digits, others, settings)
         self.log_mel = LogMel(stage["strength"])
 
@@ -49,12 +49,13 @@ class Batches:
 
 
 def collate(windows, log_mel, gen, rng):
-    """Stacks windows into tensors, each window twice: padded in the one way and in the other.
+    """Stacks windows into tensors, each window twice if one is padded: in the one way and in the other.
 
     Tokens are padded, and disturbed a little as in real decoding.
     """
     waveform = torch.stack([torch.from_numpy(w.waveform) for w in windows])
     clip = torch.tensor([w.clip_frames for w in windows])
+    n_ways = 2 if any(w.clip_frames < 2 * len(w.labels) for w in windows) else 1
     written = [(w, s) for w in windows for s in w.sequences]
     n, length = len(written), max(len(s.tokens) for _, s in written) - 1
     ids = torch.full((n, length), tokens.EOT)
@@ -78,16 +79,16 @@ def collate(windows, log_mel, gen, rng):
             given = torch.where(stamp, moved.clamp(tokens.TIMESTAMP, tokens.N_COMPACT - 1), given)
         ids[i, :count] = given
 
-    def twice(x, rows):
+    def each_way(x, rows):
         """`rows` rows of each window: the same for the one padding and for the other."""
-        return x.unflatten(0, (len(windows), 1, rows)).expand(-1, 2, rows, *x.shape[1:]).flatten(0, 2)
+        return x.unflatten(0, (len(windows), 1, rows)).expand(-1, n_ways, rows, *x.shape[1:]).flatten(0, 2)
 
     per_window = len(windows[0].sequences)
-    return dict(mel=log_mel(waveform, clip, gen).bfloat16().flatten(0, 1), n_windows=len(windows),
-                ids=twice(ids, per_window), target=twice(target, per_window), guide=twice(guide, per_window),
-                labels=twice(torch.stack([torch.from_numpy(w.labels) for w in windows]), 1),
-                counts=twice(torch.stack([torch.from_numpy(w.counts) for w in windows]), 1),
-                origin=twice(torch.tensor([w.origin for w in windows]), 1))
+    return dict(mel=log_mel(waveform, clip, gen)[:, :n_ways].bfloat16().flatten(0, 1), shape=(len(windows), n_ways, -1),
+                ids=each_way(ids, per_window), target=each_way(target, per_window), guide=each_way(guide, per_window),
+                labels=each_way(torch.stack([torch.from_numpy(w.labels) for w in windows]), 1),
+                counts=each_way(torch.stack([torch.from_numpy(w.counts) for w in windows]), 1),
+                origin=each_way(torch.tensor([w.origin for w in windows]), 1))
 
 
 def losses(model, batch):
@@ -125,7 +126,7 @@ def losses(model, batch):
     frame = F.cross_entropy(frames.flatten(0, 1), batch["labels"].flatten(), ignore_index=FRAME_IGNORE, reduction="sum")
     frame = frame / (batch["labels"] >= 0).sum().clamp(min=1)
     count = F.smooth_l1_loss(counts, batch["counts"] / 4)
-    apart = distance(logprob, used, batch["n_windows"])
+    apart = distance(logprob, used, batch["shape"])
     parts = dict(word=word, time=time_, guide=guide, frame=frame, count=count, apart=apart)
     total = (WORD_WEIGHT * word + STAMP_WEIGHT * time_ + GUIDE_WEIGHT * guide + FRAME_WEIGHT * frame
              + COUNT_WEIGHT * count + APART_WEIGHT * apart)
@@ -135,12 +136,13 @@ def losses(model, batch):
     return total, parts
 
 
-def distance(logprob, used, n_windows):
+def distance(logprob, used, shape):
     """How far what is written with the one padding is from what is written with the other: the Kullback-Leibler
-    divergence in both directions, a token."""
-    one, other = logprob.unflatten(0, (n_windows, 2, -1)).unbind(1)
+    divergence in both directions, a token. `shape`: windows, ways of padding (1: none is padded), the rest."""
+    ways = logprob.unflatten(0, shape)
+    one, other = ways[:, 0], ways[:, -1]
     divergence = ((one.exp() - other.exp()) * (one - other)).sum(-1)
-    used = used.unflatten(0, (n_windows, 2, -1))[:, 0]
+    used = used.unflatten(0, shape)[:, 0]
     return (divergence * used).sum() / used.sum()
 
 

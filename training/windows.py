@@ -7,12 +7,14 @@ import tokens
 from corpus import RATE, Noise, band_limit, reverberate
 
 LEVEL = 0.07          # RMS of speech before gain
+LONGEST_PAUSE = 12.0  # seconds
 FRAME_SILENCE, FRAME_OTHER, FRAME_IGNORE = 10, 11, -100
 
 
 @dataclass
 class Settings:
     """- `seconds`: length of a window; `recorded`: share of windows with recorded voices; `single`: with one word;
+      `pauses`: with silences of up to `LONGEST_PAUSE` seconds between words;
     - `prompts`: share with text before; `strength`: random place of
       the window among the encoder's 1500 positions (for windows shorter than 30 s)."""
     seconds: float
@@ -22,6 +24,7 @@ class Settings:
     long_prompts: float = 0.0
     strength: float = 1.0
     single: float = 0.12
+    pauses: float = 0.0
 
 
 @dataclass
@@ -65,11 +68,12 @@ class Windows:
 
     # The words
 
-    def gaps(self):
-        """A function that draws the silence after each piece, in seconds."""
-        style = self.rng.choice(["tight", "groups", "groups", "slow", "mixed", "even"])
+    def gaps(self, far):
+        """A function that draws the silence after each piece, in seconds. `far`: groups with long pauses between."""
+        style = "far" if far else self.rng.choice(["tight", "groups", "groups", "slow", "mixed", "even"])
         state = {"left": 0}
         even = self.uniform(0.02, 0.6)
+        longest = int(self.rng.integers(2, 8))            # words in a group
 
         def next_gap():
             if style == "tight":
@@ -81,6 +85,9 @@ class Windows:
             if style == "even":
                 return even * self.uniform(0.8, 1.2)
             state["left"] -= 1
+            if state["left"] < 0 and style == "far":
+                state["left"] = int(self.rng.integers(0, longest))
+                return self.uniform(0.3, LONGEST_PAUSE)
             if state["left"] < 0:
                 state["left"] = int(self.rng.integers(1, 5))
                 return self.uniform(0.35, 1.3)
@@ -131,16 +138,19 @@ class Windows:
         single = self.settings.single
         limit = 1 if kind < single else (int(self.rng.integers(2, 8)) if kind < single + 0.18 else 99)
         bare = limit == 1 and self.chance(0.5)            # a recording by itself, nothing around it
-        target = seconds + 2 if self.chance(0.5) else self.uniform(0.2, 1.0) * seconds
+        far = self.chance(self.settings.pauses) and not bare
+        target = seconds + 2 if self.chance(0.8 if far else 0.5) else self.uniform(0.2, 1.0) * seconds
         digits = self.rng.choice(10, size=int(self.rng.integers(1, 3))) if self.chance(0.1) else np.arange(10)
         recorded = self.chance(self.settings.recorded)
         voices = [self.voice(recorded)]
         if self.chance(0.15):
             voices += [self.voice(self.chance(self.settings.recorded)) for _ in range(self.rng.integers(1, 4))]
-        gap, voice = self.gaps(), voices[0]
+        gap, voice = self.gaps(far), voices[0]
         lead = self.rng.random()
         t = (0.0 if bare else self.uniform(0, 0.12) if lead < 0.25 else self.uniform(0.1, 0.7) if lead < 0.75
              else self.uniform(0.5, 2.5) if lead < 0.92 else self.uniform(0, 0.7) * seconds)
+        if far and self.chance(0.6):                      # speech begins late
+            t = self.uniform(0, LONGEST_PAUSE) if limit == 99 else self.uniform(0, 0.95) * seconds
         words, others, cut = [], [], None
         if not bare and self.chance(0.2):                 # the end of a word that began before the window
             audio, found = voice(int(self.rng.choice(digits)))
@@ -185,7 +195,7 @@ class Windows:
         if not words:
             return None
         clip = seconds if cut is not None else end + (0 if bare else self.uniform(0, 1.0) if self.chance(0.7) else self.uniform(0, 5))
-        if target > seconds and limit == 99:
+        if target > seconds and (limit == 99 or far):
             clip = seconds
         return x, min(clip, seconds), words, cut, others
 
@@ -195,9 +205,9 @@ class Windows:
         total = int(seconds * RATE)
         clip = seconds if self.chance(0.4) else self.uniform(0.1, seconds)
         x, kind = np.zeros(total, np.float32), self.rng.random()
-        if kind < 0.1:
-            pass                                           # nothing at all
-        elif kind < 0.25:
+        if kind < 0.15:
+            pass                                           # nothing but what `spoil` adds
+        elif kind < 0.3:
             x += self.noise.draw(self.rng, total, self.noise.crowds)
         elif kind < 0.75:
             x += self.noise.draw(self.rng, total)
@@ -249,6 +259,7 @@ class Windows:
         else:
             n = int(self.rng.integers(2, 50))
         kind, out, at = self.rng.random(), [], int(self.rng.integers(0, 300))
+        pause = int(LONGEST_PAUSE / tokens.STEP_S) if self.chance(self.settings.pauses) else 60
         while len(out) < n:
             k = 1 if kind > 0.2 else int(self.rng.integers(1, 7))
             length = k * int(self.rng.integers(15, 45))
@@ -260,7 +271,7 @@ class Windows:
             elif kind < 0.15:
                 some = [d if self.chance(0.5) else tokens.UNUSED for d in some]
             out += [tokens.TIMESTAMP + at, *some, tokens.TIMESTAMP + at + length] if kind > 0.3 else some
-            at += length + int(self.rng.integers(0, 60))
+            at += length + int(self.rng.integers(0, pause))
         return out[-n:]
 
     def draw(self):
