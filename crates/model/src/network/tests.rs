@@ -233,7 +233,7 @@ fn the_real_base_encoder_loses_little_in_bf16_and_int8() {
     };
     let exact = run(Precision::F32);
     for (precision, least_median, least_5_percent) in
-        [(Precision::Bf16, 0.9999, 0.9997), (Precision::Int8, 0.9994, 0.998)]
+        [(Precision::Bf16, 0.9999, 0.9997), (Precision::Int8, 0.9994, 0.9985)]
     {
         let rows = run(precision);
         let (mut speech, _) = cosines(&rows[..550 * 512], &exact[..550 * 512], 512);
