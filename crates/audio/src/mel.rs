@@ -97,8 +97,8 @@ pub fn pad_or_trim(waveform: &[f32], length: usize) -> Vec<f32> {
 /// - `frames`: `[n_frames, n_mels]`.
 /// - `out`: `[n_mels, n_columns]` from any column on: so many columns as there are frames are written.
 pub(crate) fn normalise(frames: &[f32], n_mels: usize, maximum: f32, n_columns: usize, out: &mut [f32]) {
-    // A tile of frames stays in the cache while its columns are written one after another.
-    const TILE: usize = 32;
+    // A tile of frames stays in the cache while its columns are written one after another, each long enough to stream.
+    const TILE: usize = 128;
     for (tile_idx, tile) in frames.chunks(TILE * n_mels).enumerate() {
         for (mel_idx, row) in out.chunks_mut(n_columns).enumerate() {
             let row = &mut row[tile_idx * TILE..];

@@ -234,7 +234,6 @@ impl Spectrogram {
     /// If `out` has another length, or the pieces have more than `n` frames.
     pub fn join(&self, pieces: impl Iterator<Item = Range<usize>>, out: &mut [f32]) -> Result<(), Error> {
         let n_columns = self.n_columns(out);
-        out.fill(0.0);
         let mut column = 0;
         for piece in pieces {
             assert!(column + piece.len() <= n_columns, "window: the frames do not fit into {n_columns}");
@@ -243,6 +242,7 @@ impl Spectrogram {
             self.cut(piece.start, n_frames, column, out)?;
             column += n_frames;
         }
+        out.chunks_exact_mut(n_columns).for_each(|row| row[column..].fill(0.0));
         Ok(())
     }
 

@@ -45,8 +45,8 @@ pub struct Step<'a> {
     pub row: &'a mut Row,
     /// What it is fed: the prompt at first, then the token that was chosen last.
     pub tokens: &'a [u32],
-    /// `[k, n_vocab]`: receives the logits after each of the last `k` tokens.
-    pub logits: &'a mut [f32],
+    /// After how many of the tokens, the last ones, logits are wanted.
+    pub n_logits: usize,
 }
 
 /// Where attention heads look while tokens are fed.
@@ -67,7 +67,6 @@ pub struct Scratch {
     normed: Vec<f32>,  // [n_tokens, n_state]
     qkv: Vec<f32>,     // [n_tokens, 3 * n_state]
     hidden: Vec<f32>,  // [n_tokens, 4 * n_state]
-    logits: Vec<f32>,  // [n_logits, n_vocab]
     owner: Vec<usize>, // [n_tokens]: the step that a token belongs to
     len: Vec<usize>,   // [n_tokens]: the positions that a token sees, itself included
 }
@@ -212,21 +211,24 @@ impl Decoder {
 
     /// Feeds every row its tokens and computes the logits that the steps ask for, and the scores of heads to watch.
     ///
+    /// - `logits`: `[n_logits, n_vocab]`, those of all steps one after the other.
+    ///
     /// # Panics
-    /// If a token is not in the vocabulary, a row grows past `n_text_ctx`, `logits` is not `[k, n_vocab]` with `k`
-    /// at most the number of the step's tokens, or the scores to watch are not `[n_tokens, n_heads, n_ctx]`.
+    /// If a token is not in the vocabulary, a row grows past `n_text_ctx`, a step asks for more logits than it has
+    /// tokens, `logits` has another length, or the scores to watch are not `[n_tokens, n_heads, n_ctx]`.
     pub(crate) fn run(
         &self,
         threads: &Threads,
         steps: &mut [Step<'_>],
         mut watch: Option<Watch<'_>>,
+        logits: &mut [f32],
         scratch: &mut Scratch,
     ) {
         self.embed(steps, scratch);
         for (layer, block) in self.blocks.iter().enumerate() {
             block.run(threads, &self.dims, layer, steps, watch.as_mut(), scratch);
         }
-        self.logits(threads, steps, scratch);
+        self.logits(threads, steps, logits, scratch);
     }
 
     /// Lays out the tokens of all steps one after the other, as embeddings with positions.
@@ -251,33 +253,20 @@ impl Decoder {
     }
 
     /// Normalises the rows that logits are wanted after, and multiplies them with the embedding.
-    fn logits(&self, threads: &Threads, steps: &mut [Step<'_>], scratch: &mut Scratch) {
+    fn logits(&self, threads: &Threads, steps: &[Step<'_>], logits: &mut [f32], scratch: &mut Scratch) {
         let Dims { n_text_state: n_state, n_vocab, .. } = self.dims;
         let (mut n_seen, mut n_logits) = (0, 0);
-        for step in &*steps {
-            assert!(step.logits.len().is_multiple_of(n_vocab), "the logits are not [k, {n_vocab}]");
-            let k = step.logits.len() / n_vocab;
-            assert!(k <= step.tokens.len(), "logits are wanted after {k} tokens of {}", step.tokens.len());
-            n_seen += step.tokens.len();
+        for Step { tokens, n_logits: k, .. } in steps {
+            assert!(*k <= tokens.len(), "logits are wanted after {k} tokens of {}", tokens.len());
+            n_seen += tokens.len();
             // Rows move forward only, so nothing is overwritten that is still needed.
             scratch.x.copy_within((n_seen - k) * n_state..n_seen * n_state, n_logits * n_state);
             n_logits += k;
         }
         let normed = &mut scratch.normed[..n_logits * n_state];
         self.ln.run(threads, &scratch.x[..n_logits * n_state], normed);
-        let input = Input::matrix(normed, n_state);
-        if let [step] = steps {
-            linear(threads, input, &self.tokens, Epilogue::Store, step.logits);
-            return;
-        }
-        scratch.logits.resize(n_logits * n_vocab, 0.0);
-        linear(threads, input, &self.tokens, Epilogue::Store, &mut scratch.logits);
-        let mut rest = scratch.logits.as_slice();
-        for step in steps {
-            let (logits, others) = rest.split_at(step.logits.len());
-            step.logits.copy_from_slice(logits);
-            rest = others;
-        }
+        assert_eq!(logits.len(), n_logits * n_vocab, "the logits are not [{n_logits}, {n_vocab}]");
+        linear(threads, Input::matrix(normed, n_state), &self.tokens, Epilogue::Store, logits);
     }
 }
 

@@ -163,11 +163,13 @@ impl Model {
 
     /// Feeds every row its tokens, together: each weight is read once for all of them.
     ///
+    /// - `logits`: `[n_logits, n_vocab]`, those that all steps ask for one after the other.
+    ///
     /// # Panics
-    /// If a token is not in the vocabulary, a row grows past `n_text_ctx`, or a step's `logits` is not `[k, n_vocab]`
-    /// with `k` at most the number of its tokens.
-    pub fn decode(&self, steps: &mut [Step<'_>], scratch: &mut Scratch) {
-        self.decoder.run(&self.threads, steps, None, scratch);
+    /// If a token is not in the vocabulary, a row grows past `n_text_ctx`, a step asks for more logits than it has
+    /// tokens, or `logits` has another length.
+    pub fn decode(&self, steps: &mut [Step<'_>], logits: &mut [f32], scratch: &mut Scratch) {
+        self.decoder.run(&self.threads, steps, None, logits, scratch);
     }
 
     /// Feeds every row its tokens as [`decode`](Self::decode) does, and tells where attention heads look.
@@ -175,8 +177,14 @@ impl Model {
     /// # Panics
     /// As [`decode`](Self::decode); if the scores to watch are not `[n_tokens, n_heads, n_ctx]`, or a head does not
     /// exist.
-    pub fn decode_watched(&self, steps: &mut [Step<'_>], watch: Watch<'_>, scratch: &mut Scratch) {
-        self.decoder.run(&self.threads, steps, Some(watch), scratch);
+    pub fn decode_watched(
+        &self,
+        steps: &mut [Step<'_>],
+        watch: Watch<'_>,
+        logits: &mut [f32],
+        scratch: &mut Scratch,
+    ) {
+        self.decoder.run(&self.threads, steps, Some(watch), logits, scratch);
     }
 
     /// Memory for a row.

@@ -25,6 +25,8 @@ export async function listen({ model, language }, on) {
   const pieces = [];
   const turns = new Map();
   let isEnding = false;
+  // Whether the server has taken all of the sound: which turns there are is known then.
+  let isTaken = false;
 
   const say = (event) => socket.readyState === WebSocket.OPEN && socket.send(JSON.stringify(event));
   const turn = (id, news) => {
@@ -32,7 +34,7 @@ export async function listen({ model, language }, on) {
     on.turn(id, turns.get(id));
   };
   const close = () => socket.close();
-  const closeIfDone = () => isEnding && [...turns.values()].every((turn) => !turn.isOpen) && close();
+  const closeIfDone = () => isTaken && [...turns.values()].every((turn) => !turn.isOpen) && close();
 
   socket.onopen = () => {
     const transcription = { model, ...(language && { language }) };
@@ -58,10 +60,14 @@ export async function listen({ model, language }, on) {
       case "conversation.item.input_audio_transcription.failed":
         turn(id, { isOpen: false });
         return closeIfDone();
+      case "input_audio_buffer.committed":
+        return turn(id, {});
+      case "input_audio_buffer.cleared":
+        isTaken = true;
+        return closeIfDone();
       case "error":
-        // There was nothing more to write down.
-        if (event.error.code === "input_audio_buffer_commit_empty") closeIfDone();
-        else on.failed(event.error.message);
+        // There may be nothing more to write down.
+        if (event.error.code !== "input_audio_buffer_commit_empty") on.failed(event.error.message);
     }
   };
   socket.onclose = () => {
@@ -80,6 +86,7 @@ export async function listen({ model, language }, on) {
     isEnding = true;
     context.suspend();
     say({ type: "input_audio_buffer.commit" });
+    say({ type: "input_audio_buffer.clear" });
     setTimeout(close, PATIENCE_MS);
     if (socket.readyState !== WebSocket.OPEN) close();
   };

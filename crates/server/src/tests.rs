@@ -4,6 +4,7 @@ mod deepgram;
 mod jobs;
 mod neighbours;
 mod realtime;
+mod speaker;
 mod wyoming;
 
 use std::io::Read;

@@ -118,8 +118,8 @@ impl<'a> Aligner<'a> {
         let mut next = tokens.iter().enumerate().skip(1);
         for (tokens, scores) in tokens.chunks(CHUNK).zip(scores.chunks_mut(CHUNK * heads.len() * n_ctx)) {
             let logits = &mut logits[..tokens.len() * dims.n_vocab];
-            let step = Step { row: &mut *row, tokens, logits };
-            self.model.decode_watched(&mut [step], Watch { heads, n_ctx, scores }, scratch);
+            let step = Step { row: &mut *row, tokens, n_logits: tokens.len() };
+            self.model.decode_watched(&mut [step], Watch { heads, n_ctx, scores }, logits, scratch);
             for (logits, (position, &next)) in logits.chunks(dims.n_vocab).zip(&mut next) {
                 if (next as usize) < eot && position >= self.start.len() {
                     probabilities.push(probability(&logits[..eot], next as usize));

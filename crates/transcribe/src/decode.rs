@@ -184,14 +184,9 @@ impl Decode {
         row
     }
 
-    /// Numbers of the logits that each sequence is to come with next.
-    fn n_logits(&self) -> usize {
-        self.search.n_logits() * self.search.plan().n_vocab
-    }
-
     /// Takes the logits of all rows, and puts the rows where their sequences went.
     fn feed(&mut self, model: &Model, logits: &mut [f32]) {
-        let n_logits = self.n_logits();
+        let n_logits = self.search.n_logits() * model.dims().n_vocab;
         self.search.feed(logits.chunks_exact_mut(n_logits));
         let sources = self.search.sources();
         if sources.iter().copied().eq(0..self.rows.len()) {
@@ -231,24 +226,24 @@ impl DecodeRow {
 
 /// Moves all windows that are not finished on by one token.
 pub(crate) fn step(model: &Model, decodes: &mut [&mut Decode], scratch: &mut StepScratch) {
-    let n_logits = |decode: &Decode| decode.rows.len() * decode.n_logits();
+    let n_vocab = model.dims().n_vocab;
+    let n_logits = |decode: &Decode| decode.rows.len() * decode.search.n_logits() * n_vocab;
     let n_all = decodes.iter().filter(|decode| !decode.is_finished()).map(|decode| n_logits(decode)).sum();
     if scratch.logits.len() < n_all {
         scratch.logits.resize(n_all, 0.0);
     }
-    let mut rest = &mut scratch.logits[..n_all];
+    let logits = &mut scratch.logits[..n_all];
     let mut steps: Vec<Step<'_>> = Vec::with_capacity(decodes.len());
     for decode in decodes.iter_mut().filter(|decode| !decode.is_finished()) {
-        let n_logits = decode.n_logits();
+        let n_logits = decode.search.n_logits();
         for (DecodeRow { row, fed }, tokens) in decode.rows.iter_mut().zip(decode.search.sequences()) {
             let tokens = &tokens[fed.len()..];
             fed.extend_from_slice(tokens);
-            let logits = rest.split_off_mut(..n_logits).expect("there is room for the logits of all");
-            steps.push(Step { row, tokens, logits });
+            steps.push(Step { row, tokens, n_logits });
         }
     }
-    model.decode(&mut steps, &mut scratch.model);
-    let mut rest = &mut scratch.logits[..n_all];
+    model.decode(&mut steps, logits, &mut scratch.model);
+    let mut rest = logits;
     for decode in decodes.iter_mut().filter(|decode| !decode.is_finished()) {
         let logits = rest.split_off_mut(..n_logits(decode)).expect("there is room for the logits of all");
         decode.feed(model, logits);

@@ -1,5 +1,6 @@
 //! Windows of a recording, encoded.
 
+use std::cell::RefCell;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
@@ -16,7 +17,6 @@ pub(crate) struct Encoder<'a> {
     pub(crate) model: &'a Model,
     pub(crate) spectrogram: &'a Spectrogram,
     pub(crate) stages: Stages,
-    mel: Vec<f32>, // [n_mels, N_FRAMES]
     /// A window that was encoded to listen for the language, and its frames.
     first: Option<(Range<usize>, Row)>,
     pub(crate) timeline: Timeline,
@@ -48,7 +48,6 @@ impl<'a> Encoder<'a> {
             model,
             spectrogram,
             stages: Stages::default(),
-            mel: vec![0.0; dims.n_mels * N_FRAMES],
             first: None,
             timeline,
             audio_context: if is_short { audio_context } else { AudioContext::Full },
@@ -74,9 +73,7 @@ impl<'a> Encoder<'a> {
             return Ok(row);
         }
         let n_rows = self.n_rows(request);
-        let mel = &mut self.mel[..self.spectrogram.n_mels() * 2 * n_rows];
-        self.spectrogram.join(frames.into_iter(), mel)?;
-        Ok(self.encode(n_rows))
+        self.encode(n_rows, |spectrogram, mel| spectrogram.join(frames.into_iter(), mel))
     }
 
     /// The probabilities of the languages in 30 s of the recording, the most probable first.
@@ -86,9 +83,9 @@ impl<'a> Encoder<'a> {
     ) -> Result<Vec<LanguageProbability>, Error> {
         let n_frames = N_FRAMES.min(self.spectrogram.n_frames().saturating_sub(start_frame));
         let n_rows = self.audio_context.n_rows(n_frames, self.model.dims().n_audio_ctx);
-        let mel = &mut self.mel[..self.spectrogram.n_mels() * 2 * n_rows];
-        self.spectrogram.window_with_silence(start_frame, mel)?;
-        let mut row = self.encode(n_rows);
+        let silence_after =
+            |spectrogram: &Spectrogram, mel: &mut [f32]| spectrogram.window_with_silence(start_frame, mel);
+        let mut row = self.encode(n_rows, silence_after)?;
         let started = Instant::now();
         let languages = language_probabilities(self.model, &mut row, &mut Scratch::default());
         self.stages.decode += started.elapsed();
@@ -98,14 +95,26 @@ impl<'a> Encoder<'a> {
         Ok(languages)
     }
 
-    /// Encodes the first rows of what is in `mel`.
-    fn encode(&mut self, n_rows: usize) -> Row {
-        let (started, mut encode) = (Instant::now(), Duration::ZERO);
-        let mel = &self.mel[..self.spectrogram.n_mels() * 2 * n_rows];
-        let row = self.model.window(mel, || encode = started.elapsed());
-        self.stages.encode += encode;
-        self.stages.cross += started.elapsed() - encode;
-        self.stages.n_windows += 1;
-        row
+    /// Encodes as many rows of a window that is cut from the spectrogram, `[n_mels, 2 * n_rows]`.
+    fn encode(
+        &mut self,
+        n_rows: usize,
+        cut: impl FnOnce(&Spectrogram, &mut [f32]) -> Result<(), boswell_audio::Error>,
+    ) -> Result<Row, Error> {
+        WINDOW.with_borrow_mut(|mel| {
+            mel.resize(self.spectrogram.n_mels() * 2 * n_rows, 0.0);
+            cut(self.spectrogram, mel)?;
+            let (started, mut encode) = (Instant::now(), Duration::ZERO);
+            let row = self.model.window(mel, || encode = started.elapsed());
+            self.stages.encode += encode;
+            self.stages.cross += started.elapsed() - encode;
+            self.stages.n_windows += 1;
+            Ok(row)
+        })
     }
+}
+
+thread_local! {
+    /// The window at hand: most of the time that it takes to cut one would go into fresh memory.
+    static WINDOW: RefCell<Vec<f32>> = RefCell::default();
 }

@@ -36,7 +36,7 @@ pub(crate) fn language_probabilities(
     let tokenizer = model.tokenizer();
     let mut logits = vec![0.0; model.dims().n_vocab];
     let tokens = [tokenizer.special().sot];
-    model.decode(&mut [Step { row, tokens: &tokens, logits: &mut logits }], scratch);
+    model.decode(&mut [Step { row, tokens: &tokens, n_logits: 1 }], &mut logits, scratch);
     row.truncate(0);
 
     let (codes, mut probabilities): (Vec<&str>, Vec<f32>) =

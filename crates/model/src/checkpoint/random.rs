@@ -141,8 +141,8 @@ mod tests {
             let mut logits = vec![0.0; 51865];
             let mut token = 50258;
             for _ in 0..10 {
-                let mut step = [Step { row: &mut row, tokens: &[token], logits: &mut logits }];
-                model.decode(&mut step, &mut Scratch::default());
+                let mut step = [Step { row: &mut row, tokens: &[token], n_logits: 1 }];
+                model.decode(&mut step, &mut logits, &mut Scratch::default());
                 assert!(logits.iter().all(|x| x.is_finite()));
                 let best = (0..51865).max_by(|i, j| logits[*i].total_cmp(&logits[*j])).unwrap();
                 assert!(best < N_TEXT_TOKENS && logits[best] > 0.0);

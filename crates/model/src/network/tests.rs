@@ -106,20 +106,21 @@ fn logits_equal_the_reference() {
         let mut scratch = Scratch::default();
 
         let (mut row, mut logits) = (first.clone(), vec![0.0; n_vocab]);
-        model.decode(&mut [Step { row: &mut row, tokens: &start, logits: &mut logits }], &mut scratch);
+        model.decode(&mut [Step { row: &mut row, tokens: &start, n_logits: 1 }], &mut logits, &mut scratch);
         assert_close(&format!("{name} from {format}, first"), &logits, &golden["first_step_logits"].1, 3e-4);
 
         // All at once, and beside it in the same batch one by one.
-        let mut all = vec![0.0; forced.len() * n_vocab];
+        let mut all = vec![0.0; (forced.len() + 1) * n_vocab];
         let (mut whole, mut single) = (first.clone(), first);
-        let mut one = vec![0.0; n_vocab];
         for (i, token) in forced.iter().enumerate() {
-            let mut steps =
-                vec![Step { row: &mut single, tokens: std::slice::from_ref(token), logits: &mut one }];
+            let mut steps = vec![Step { row: &mut single, tokens: std::slice::from_ref(token), n_logits: 1 }];
+            let mut logits = &mut all[forced.len() * n_vocab..];
             if i == 0 {
-                steps.insert(0, Step { row: &mut whole, tokens: &forced, logits: &mut all });
+                steps.insert(0, Step { row: &mut whole, tokens: &forced, n_logits: forced.len() });
+                logits = &mut all;
             }
-            model.decode(&mut steps, &mut scratch);
+            model.decode(&mut steps, logits, &mut scratch);
+            let (all, one) = all.split_at(forced.len() * n_vocab);
             let expected = &all[i * n_vocab..][..n_vocab];
             let worst = one.iter().zip(expected).map(|(x, y)| (x - y).abs()).fold(0.0, f32::max);
             assert!(worst < 1e-4, "{name}: alone, position {i} differs by {worst:e}");
@@ -128,6 +129,7 @@ fn logits_equal_the_reference() {
         let (ids, best) = (&golden["forced_top10_ids"].1, &golden["forced_top10_logits"].1);
         let found = ids.iter().enumerate().map(|(i, id)| all[i / 10 * n_vocab + *id as usize]);
         assert_close("the ten best", &found.collect::<Vec<_>>(), best, 3e-4);
+        let all = &all[..forced.len() * n_vocab];
         let sums: Vec<f32> = all.chunks(n_vocab).map(boswell_kernels::log_sum_exp).collect();
         assert_close("logsumexp", &sums, &golden["forced_logsumexp"].1, 3e-4);
         let logprobs = (1..forced.len()).map(|i| all[(i - 1) * n_vocab + forced[i] as usize] - sums[i - 1]);
@@ -147,8 +149,8 @@ fn heads_that_are_watched_look_where_they_look_in_one_piece_or_in_several() {
         let (mut row, mut logits) = (first.clone(), vec![0.0; n_vocab]);
         let mut scores = vec![0.0; tokens.len() * heads.len() * n_ctx];
         for (tokens, scores) in tokens.chunks(chunk).zip(scores.chunks_mut(chunk * heads.len() * n_ctx)) {
-            let steps = &mut [Step { row: &mut row, tokens, logits: &mut logits }];
-            model.decode_watched(steps, Watch { heads: &heads, n_ctx, scores }, &mut scratch);
+            let steps = &mut [Step { row: &mut row, tokens, n_logits: 1 }];
+            model.decode_watched(steps, Watch { heads: &heads, n_ctx, scores }, &mut logits, &mut scratch);
         }
         (scores, logits)
     };
@@ -156,7 +158,7 @@ fn heads_that_are_watched_look_where_they_look_in_one_piece_or_in_several() {
     assert_close("scores", &pieces, &whole, 1e-4);
     assert!(whole.iter().any(|score| score.abs() > 0.1), "every head has scores");
     let (mut row, mut plain) = (first.clone(), vec![0.0; n_vocab]);
-    model.decode(&mut [Step { row: &mut row, tokens: &tokens, logits: &mut plain }], &mut scratch);
+    model.decode(&mut [Step { row: &mut row, tokens: &tokens, n_logits: 1 }], &mut plain, &mut scratch);
     assert_eq!(plain, logits, "watching changes nothing");
 }
 
@@ -168,7 +170,7 @@ fn a_row_that_follows_another_goes_on_as_the_other_does() {
     let mut logits = vec![0.0; model.dims().n_vocab];
     let mut row = model.start(&model.encode(&jfk()));
     let mut feed = |row: &mut Row, tokens: &[u32]| {
-        model.decode(&mut [Step { row, tokens, logits: &mut logits }], &mut scratch);
+        model.decode(&mut [Step { row, tokens, n_logits: 1 }], &mut logits, &mut scratch);
         logits.clone()
     };
     feed(&mut row, &[50258, 50259, 50359]);
@@ -272,7 +274,8 @@ fn a_window_may_be_shorter_and_leaves_nothing_behind() {
         let mut logits = vec![0.0; dims.n_vocab];
         let tokens = [50257, 50362];
         model.decode(
-            &mut [Step { row: &mut row, tokens: &tokens, logits: &mut logits }],
+            &mut [Step { row: &mut row, tokens: &tokens, n_logits: 1 }],
+            &mut logits,
             &mut Scratch::default(),
         );
         model.reclaim(row);

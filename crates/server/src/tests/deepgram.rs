@@ -3,22 +3,17 @@
 use serde_json::json;
 use tokio::sync::mpsc;
 
-use super::realtime::speech;
+use super::speaker::{pcm, speech};
 use super::*;
 use crate::deepgram::Session;
-use crate::live::{Heard, Protocol};
+use crate::live::Protocol;
 
-struct Speaker {
-    session: Session,
-    heard: mpsc::Receiver<Heard>,
-    told: Vec<Value>,
-}
+type Speaker = super::speaker::Speaker<Session>;
 
 impl Speaker {
     fn new(server: &TestServer, query: &str) -> Self {
         let (tell, heard) = mpsc::channel(16);
-        let session = Session::open(server.state.clone(), parameters(query), tell).unwrap();
-        Self { session, heard, told: Vec::new() }
+        Self::begin(Session::open(server.state.clone(), parameters(query), tell).unwrap(), heard)
     }
 
     /// Sends sound, a quarter of a second at a time, and lets the engine keep up.
@@ -32,17 +27,10 @@ impl Speaker {
         }
     }
 
-    async fn hear(&mut self) {
-        let heard = tokio::time::timeout(Duration::from_secs(60), self.heard.recv()).await;
-        let heard = heard.expect("it is written down in time").expect("the session goes on");
-        self.told.extend(self.session.hear(heard));
-    }
-
     /// Says something, and waits for a message that is the answer.
     async fn ask(&mut self, message: &str, is_answer: impl Fn(&Value) -> bool) -> Value {
         let n_before = self.told.len();
-        let messages = self.session.take(&json!({"type": message}).to_string());
-        self.told.extend(messages);
+        self.say(&json!({"type": message}));
         loop {
             if let Some(answer) = self.told[n_before..].iter().find(|message| is_answer(message)) {
                 return answer.clone();
@@ -53,10 +41,6 @@ impl Speaker {
 
     async fn close(&mut self) -> Value {
         self.ask("CloseStream", |message| message["type"] == "Metadata").await
-    }
-
-    fn of(&self, kind: &str) -> impl Iterator<Item = &Value> {
-        self.told.iter().filter(move |message| message["type"] == kind)
     }
 
     fn finals(&self) -> impl Iterator<Item = &Value> {
@@ -76,10 +60,6 @@ fn parameters(query: &str) -> Vec<(String, String)> {
 
 fn transcript(results: &Value) -> &str {
     results["channel"]["alternatives"][0]["transcript"].as_str().unwrap()
-}
-
-fn pcm(samples: &[i16]) -> Vec<u8> {
-    samples.iter().flat_map(|sample| sample.to_le_bytes()).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]

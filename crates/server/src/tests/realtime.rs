@@ -5,47 +5,28 @@ use base64::prelude::BASE64_STANDARD;
 use serde_json::json;
 use tokio::sync::mpsc;
 
+use super::speaker::{pcm, speech};
 use super::*;
-use crate::live::{Heard, Protocol};
+use crate::live::Protocol;
 use crate::realtime::{Config, Session};
 
-struct Speaker {
-    _server: TestServer,
-    session: Session,
-    heard: mpsc::Receiver<Heard>,
-    told: Vec<Value>,
-}
+type Speaker = super::speaker::Speaker<Session>;
 
 impl Speaker {
-    fn new() -> Self {
-        let server = TestServer::new(Settings::default());
+    fn new(server: &TestServer) -> Self {
         let (tell, heard) = mpsc::channel(16);
-        let mut session = Session::new(server.state.clone(), Config::new("digits.en"), tell);
-        let told = session.begin();
-        Self { _server: server, session, heard, told }
-    }
-
-    fn say(&mut self, event: &Value) {
-        let events = self.session.take(&event.to_string());
-        self.told.extend(events);
+        Self::begin(Session::new(server.state.clone(), Config::new("digits.en"), tell), heard)
     }
 
     /// Sends sound, half a second at a time, and lets the engine keep up.
     async fn speak(&mut self, samples: &[i16]) {
         for piece in samples.chunks(8000) {
-            let bytes: Vec<u8> = piece.iter().flat_map(|sample| sample.to_le_bytes()).collect();
-            self.say(&json!({"type": "input_audio_buffer.append", "audio": BASE64_STANDARD.encode(bytes)}));
+            let audio = BASE64_STANDARD.encode(pcm(piece));
+            self.say(&json!({"type": "input_audio_buffer.append", "audio": audio}));
             while self.session.is_listening() {
                 self.hear().await;
             }
         }
-    }
-
-    /// Takes what the engine has heard.
-    async fn hear(&mut self) {
-        let heard = tokio::time::timeout(Duration::from_secs(60), self.heard.recv()).await;
-        let heard = heard.expect("it is written down in time").expect("the session goes on");
-        self.told.extend(self.session.hear(heard));
     }
 
     /// Waits for the text of what was said.
@@ -59,25 +40,10 @@ impl Speaker {
         }
     }
 
-    fn of(&self, kind: &str) -> impl Iterator<Item = &Value> {
-        self.told.iter().filter(move |event| event["type"] == kind)
-    }
-
     fn text(&self) -> String {
         let deltas = self.of("conversation.item.input_audio_transcription.delta");
         deltas.map(|event| event["delta"].as_str().unwrap()).collect()
     }
-}
-
-/// What is said in `pi.flac`, between silences, at 16 kHz.
-pub(super) fn speech() -> Vec<i16> {
-    let mut reader = boswell_audio::AudioReader::open(&repository().join("samples/pi.flac")).unwrap();
-    let (mut samples, mut chunk) = (vec![0; 8000], Vec::new());
-    while reader.next_chunk(&mut chunk).unwrap() {
-        samples.extend(chunk.iter().map(|sample| (sample * 32_767.0) as i16));
-    }
-    samples.extend([0; 32_000]);
-    samples
 }
 
 fn update(detection: Value) -> Value {
@@ -89,7 +55,8 @@ fn update(detection: Value) -> Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_turn_is_written_down_while_and_after_it_is_spoken() {
-    let mut speaker = Speaker::new();
+    let server = TestServer::new(Settings::default());
+    let mut speaker = Speaker::new(&server);
     speaker.say(&update(json!({"type": "server_vad", "silence_duration_ms": 1200})));
     speaker.speak(&speech()).await;
     let completed = speaker.completed().await;
@@ -118,8 +85,9 @@ async fn a_turn_is_written_down_while_and_after_it_is_spoken() {
 #[tokio::test(flavor = "multi_thread")]
 async fn words_are_whole_wherever_turns_end() {
     // Pauses between the words are about as long as those that end turns: which of them do depends on where they lie.
+    let server = TestServer::new(Settings::default());
     for n_before in [0, 800, 1900, 2800, 6500] {
-        let mut speaker = Speaker::new();
+        let mut speaker = Speaker::new(&server);
         speaker.say(&update(json!({"type": "server_vad"})));
         speaker.speak(&[vec![0; n_before], speech()].concat()).await;
         let n_turns = speaker.of("input_audio_buffer.committed").count();
@@ -135,7 +103,8 @@ async fn words_are_whole_wherever_turns_end() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_long_silence_is_told_if_asked_for() {
-    let mut speaker = Speaker::new();
+    let server = TestServer::new(Settings::default());
+    let mut speaker = Speaker::new(&server);
     speaker.say(&update(json!({"type": "server_vad", "idle_timeout_ms": 5000})));
     speaker.speak(&[0; 6 * 16_000]).await;
     speaker.speak(&speech()).await;
@@ -150,7 +119,8 @@ async fn a_long_silence_is_told_if_asked_for() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_detection_the_client_ends_turns() {
-    let mut speaker = Speaker::new();
+    let server = TestServer::new(Settings::default());
+    let mut speaker = Speaker::new(&server);
     speaker.say(&update(Value::Null));
     speaker.say(&json!({"type": "input_audio_buffer.commit", "event_id": "mine"}));
     let error = speaker.of("error").next().unwrap()["error"].clone();
@@ -171,7 +141,8 @@ async fn without_detection_the_client_ends_turns() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn turns_are_told_in_the_order_in_which_they_were_spoken() {
-    let mut speaker = Speaker::new();
+    let server = TestServer::new(Settings::default());
+    let mut speaker = Speaker::new(&server);
     speaker.say(&update(Value::Null));
     // Too short to be listened to before their end.
     let audio = BASE64_STANDARD.encode([0; 6_400 * 2]);
@@ -196,7 +167,8 @@ async fn turns_are_told_in_the_order_in_which_they_were_spoken() {
 
 #[tokio::test]
 async fn what_is_not_understood_is_said_and_the_session_goes_on() {
-    let mut speaker = Speaker::new();
+    let server = TestServer::new(Settings::default());
+    let mut speaker = Speaker::new(&server);
     for bad in [
         json!("no event"),
         json!({"type": "response.create"}),

@@ -4,6 +4,7 @@ use serde_json::json;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
+use super::speaker::{pcm, pi};
 use super::*;
 use crate::wyoming;
 
@@ -35,16 +36,6 @@ impl Client {
     }
 }
 
-/// What is said in `pi.flac`, as 16-bit samples at 16 kHz.
-fn samples() -> Vec<u8> {
-    let mut reader = boswell_audio::AudioReader::open(&repository().join("samples/pi.flac")).unwrap();
-    let (mut bytes, mut chunk) = (Vec::new(), Vec::new());
-    while reader.next_chunk(&mut chunk).unwrap() {
-        bytes.extend(chunk.iter().flat_map(|sample| ((sample * 32_767.0) as i16).to_le_bytes()));
-    }
-    bytes
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_said_is_written_down_turn_after_turn() {
     let server = TestServer::new(Settings::default());
@@ -58,7 +49,7 @@ async fn what_is_said_is_written_down_turn_after_turn() {
     for _ in 0..2 {
         client.send("transcribe", json!({"language": "en"}), b"").await;
         client.send("audio-start", format.clone(), b"").await;
-        for piece in samples().chunks(2048) {
+        for piece in pcm(&pi()).chunks(2048) {
             client.send("audio-chunk", format.clone(), piece).await;
         }
         client.send("audio-stop", json!({}), b"").await;

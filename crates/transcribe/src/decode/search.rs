@@ -127,10 +127,6 @@ impl Search {
         })
     }
 
-    pub(super) fn plan(&self) -> &Plan {
-        &self.plan
-    }
-
     pub(super) fn temperature(&self) -> f32 {
         self.temperature
     }

@@ -258,10 +258,9 @@ fn decodes_are_those_of_the_reference() {
 
 #[test]
 #[ignore = "needs ../shared"]
-fn less_exact_numbers_change_few_decodes() {
-    // The models are random: tokens are hardly likelier than the next ones. Measured: 12 to 14 and 46 of 52.
-    for (precision, most) in [(Precision::Bf16, 18), (Precision::Int8, 50)] {
-        let (mut n_changed, mut n_all) = (0, 0);
+fn less_exact_numbers_find_text_that_is_nearly_as_likely() {
+    // The models are random, so that many tokens are as good as others: decodes that differ are listed.
+    for precision in [Precision::Bf16, Precision::Int8] {
         for golden in golden::models_in(precision) {
             let model = &golden.model;
             let mut scratch = StepScratch::default();
@@ -269,22 +268,17 @@ fn less_exact_numbers_change_few_decodes() {
                 while !decode.is_finished() {
                     step(model, &mut [&mut decode], &mut scratch);
                 }
-                let (found, expected) =
-                    (decode.decoded(model.tokenizer()).tokens, golden::ids(&case["tokens"]));
-                n_all += 1;
-                if found != expected {
-                    n_changed += 1;
-                    let n_same = found.iter().zip(&expected).take_while(|(x, y)| x == y).count();
-                    println!(
-                        "{precision}, {}, {name}: from token {n_same} of {} on",
-                        golden.file,
-                        expected.len()
-                    );
+                let decoded = decode.decoded(model.tokenizer());
+                let (found, expected) = (&decoded.tokens, golden::ids(&case["tokens"]));
+                let n_same = found.iter().zip(&expected).take_while(|(x, y)| x == y).count();
+                let less_likely = case["avg_logprob"].as_f64().unwrap() - decoded.avg_logprob;
+                let name = format!("{precision}, {}, {name}", golden.file);
+                if *found != expected {
+                    println!("{name}: other tokens from {n_same} of {} on", expected.len());
                 }
+                assert!(less_likely < 0.5, "{name}: less likely by {less_likely:.4} a token");
             }
         }
-        println!("{precision}: {n_changed} of {n_all} differ");
-        assert!(n_changed <= most, "{precision}: {n_changed} of {n_all} decodes differ");
     }
 }
 
