@@ -155,6 +155,9 @@ pub(crate) struct BenchArgs {
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..),
           help_heading = "Work")]
     pub(crate) tokens: u32,
+    /// Decode timestamps too, as transcribe and serve do
+    #[arg(long, help_heading = "Work")]
+    pub(crate) timestamps: bool,
     /// Decode so many windows together
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..),
           help_heading = "Work")]

@@ -99,7 +99,10 @@ impl Run {
                 ControlFlow::Continue(())
             })
             .context("cannot transcribe")?;
-        let tokens: Vec<Vec<u32>> = transcript.segments.into_iter().map(|segment| segment.tokens).collect();
+        let windows = transcript.segments.chunk_by(|one, next| one.seek == next.seek);
+        let tokens: Vec<Vec<u32>> = windows
+            .map(|segments| segments.iter().flat_map(|segment| segment.tokens.iter().copied()).collect())
+            .collect();
         let n_windows = spectrogram.n_frames().div_ceil(N_FRAMES);
         ensure!(tokens.len() == n_windows, "{} windows of {n_windows} gave tokens", tokens.len());
         Ok(Self { wall: started.elapsed(), mel, stages, duration_s, tokens })
@@ -113,7 +116,7 @@ fn options(args: &BenchArgs, n_frames: usize) -> Options {
     Options {
         language: Some("en".to_owned()),
         clip_timestamps: clips.map(|frame| frame as f64 / 100.0).collect(),
-        without_timestamps: true,
+        without_timestamps: !args.timestamps,
         condition_on_previous_text: false,
         compression_ratio_threshold: None,
         logprob_threshold: None,
