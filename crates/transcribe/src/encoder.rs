@@ -115,6 +115,6 @@ impl<'a> Encoder<'a> {
 }
 
 thread_local! {
-    /// The window at hand: most of the time that it takes to cut one would go into fresh memory.
+    /// The window at hand, in memory that is kept: fresh memory would be cleared before it is written.
     static WINDOW: RefCell<Vec<f32>> = RefCell::default();
 }

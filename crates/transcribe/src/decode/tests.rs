@@ -240,19 +240,23 @@ fn check(name: &str, case: &Value, decoded: &Decoded, tokenizer: &Tokenizer) {
     );
 }
 
+/// Calls `check` with every decode of a model at its end: name, case, and what was decoded.
+fn each_decoded(golden: &GoldenModel, check: impl Fn(&str, &Value, &Decoded)) {
+    let model = &golden.model;
+    let mut scratch = StepScratch::default();
+    for (name, case, mut decode) in decodes(golden, &features(model)) {
+        while !decode.is_finished() {
+            step(model, &mut [&mut decode], &mut scratch);
+        }
+        check(&format!("{}, {name}", golden.file), case, &decode.decoded(model.tokenizer()));
+    }
+}
+
 #[test]
 #[ignore = "needs ../shared"]
 fn decodes_are_those_of_the_reference() {
     for golden in golden::models() {
-        let model = &golden.model;
-        let mut scratch = StepScratch::default();
-        for (name, case, mut decode) in decodes(&golden, &features(model)) {
-            while !decode.is_finished() {
-                step(model, &mut [&mut decode], &mut scratch);
-            }
-            let decoded = decode.decoded(model.tokenizer());
-            check(&format!("{}, {name}", golden.file), case, &decoded, model.tokenizer());
-        }
+        each_decoded(&golden, |name, case, decoded| check(name, case, decoded, golden.model.tokenizer()));
     }
 }
 
@@ -262,22 +266,15 @@ fn less_exact_numbers_find_text_that_is_nearly_as_likely() {
     // The models are random, so that many tokens are as good as others: decodes that differ are listed.
     for precision in [Precision::Bf16, Precision::Int8] {
         for golden in golden::models_in(precision) {
-            let model = &golden.model;
-            let mut scratch = StepScratch::default();
-            for (name, case, mut decode) in decodes(&golden, &features(model)) {
-                while !decode.is_finished() {
-                    step(model, &mut [&mut decode], &mut scratch);
-                }
-                let decoded = decode.decoded(model.tokenizer());
+            each_decoded(&golden, |name, case, decoded| {
                 let (found, expected) = (&decoded.tokens, golden::ids(&case["tokens"]));
                 let n_same = found.iter().zip(&expected).take_while(|(x, y)| x == y).count();
                 let less_likely = case["avg_logprob"].as_f64().unwrap() - decoded.avg_logprob;
-                let name = format!("{precision}, {}, {name}", golden.file);
                 if *found != expected {
-                    println!("{name}: other tokens from {n_same} of {} on", expected.len());
+                    println!("{precision}, {name}: other tokens from {n_same} of {} on", expected.len());
                 }
-                assert!(less_likely < 0.5, "{name}: less likely by {less_likely:.4} a token");
-            }
+                assert!(less_likely < 0.5, "{precision}, {name}: less likely by {less_likely:.4} a token");
+            });
         }
     }
 }
