@@ -110,6 +110,11 @@ impl Model {
         &self.generation
     }
 
+    /// The threads that compute.
+    pub fn threads(&self) -> &Threads {
+        &self.threads
+    }
+
     /// The vocabulary.
     pub fn tokenizer(&self) -> &Tokenizer {
         &self.tokenizer
