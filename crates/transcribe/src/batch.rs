@@ -1,6 +1,6 @@
 //! Several recordings at once, decoded together by one thread.
 //!
-//! The decoder reads each weight once per step for the windows of all recordings; between two steps at most one window
+//! The decoder reads each weight once per step for the windows of all recordings; beside its steps one window at a time
 //! is encoded, so that nobody waits long. What comes next is decided by [`Urgency`], and among equals by who has waited
 //! longest: a long recording and a short one take turns.
 
@@ -13,7 +13,8 @@ use boswell_model::Model;
 use self_cell::self_cell;
 
 use crate::decode::{Decode, StepScratch, step};
-use crate::lanes::Lanes;
+use crate::encoder::{Encoded, Excerpt};
+use crate::lanes::{Lanes, Next, are_many};
 use crate::transcriber::begin;
 use crate::{Error, Event, Options, Transcript};
 
@@ -71,10 +72,19 @@ struct Entry {
 }
 
 enum Work {
-    Arrived(Box<Sources>),
+    Arrived(Arc<Sources>),
     Begun(Begun),
     /// It could not be begun.
     Refused,
+}
+
+/// A window that is to be encoded.
+struct Due {
+    /// That of its entry, and of no other.
+    turn: u64,
+    urgency: Urgency,
+    sources: Arc<Sources>,
+    excerpt: Excerpt,
 }
 
 /// What lanes borrow from.
@@ -87,7 +97,7 @@ struct Sources {
 self_cell!(
     /// The lanes of a recording, with what they borrow from.
     struct Begun {
-        owner: Sources,
+        owner: Arc<Sources>,
         #[not_covariant]
         dependent: Lanes,
     }
@@ -121,12 +131,12 @@ impl Batch {
     pub fn push(&mut self, recording: Recording) {
         let Recording { spectrogram, options, urgency, on_event, on_end } = recording;
         let sources = Sources { model: self.model.clone(), spectrogram, options };
-        let work = Work::Arrived(Box::new(sources));
+        let work = Work::Arrived(Arc::new(sources));
         self.turn += 1;
         self.entries.push(Entry { work, urgency, on_event, on_end, turn: self.turn, end: None });
     }
 
-    /// Encodes at most one window, and moves all that are being decoded on by one token. Does nothing without
+    /// Encodes at most one window, and moves all that are being decoded on, by one token at least. Does nothing without
     /// recordings.
     ///
     /// What goes wrong with a recording is told to its `on_end`, and the others go on.
@@ -134,8 +144,19 @@ impl Batch {
     /// # Panics
     /// If a spectrogram has another number of mel bands than the model.
     pub fn step(&mut self) {
-        self.encode();
-        self.decode();
+        let Some(due) = self.next() else {
+            self.decode();
+            self.take_away();
+            return;
+        };
+        let model = self.model.clone();
+        let encoded = due.excerpt.encode_beside(&model, &due.sources.spectrogram, || {
+            self.decode();
+            self.take_away();
+            if self.goes_on_beside(due.urgency) { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        });
+        self.n_steps = 0;
+        self.begin(due.turn, encoded);
         self.take_away();
     }
 
@@ -145,23 +166,58 @@ impl Batch {
         self.take_away();
     }
 
-    /// Gives the encoder to whom it is due.
-    fn encode(&mut self) {
-        let n_decoding: usize = self.entries.iter_mut().map(Entry::n_decoding).sum();
-        let decoding =
-            self.entries.iter_mut().filter_map(|entry| (entry.n_decoding() > 0).then_some(entry.urgency));
-        let most_urgent = decoding.max();
+    /// Finds whom the encoder is due.
+    fn next(&mut self) -> Option<Due> {
+        let (n_decoding, most_urgent) = (self.n_decoding(), self.most_urgent());
         self.entries.sort_by_key(|entry| (std::cmp::Reverse(entry.urgency), entry.turn));
         for entry in &mut self.entries {
             let has_room = n_decoding < self.n_windows || entry.urgency == Urgency::Live;
             let has_turn =
                 most_urgent.is_none_or(|most| entry.urgency >= most) || self.n_steps >= STEPS_BETWEEN;
-            if has_room && has_turn && entry.encode() {
+            if !has_room || !has_turn {
+                continue;
+            }
+            let next = entry.next();
+            if !matches!(next, Next::Nothing) {
                 self.turn += 1;
                 entry.turn = self.turn;
-                self.n_steps = 0;
-                return;
             }
+            match (next, &entry.work) {
+                (Next::Nothing, _) => {}
+                (Next::Encode(excerpt), Work::Begun(begun)) => {
+                    let (turn, urgency, sources) = (entry.turn, entry.urgency, begun.borrow_owner().clone());
+                    return Some(Due { turn, urgency, sources, excerpt });
+                }
+                _ => return None,
+            }
+        }
+        None
+    }
+
+    /// Whether the decoder goes on while a window of that urgency is encoded: if there is enough for it to do, or something
+    /// more urgent.
+    fn goes_on_beside(&mut self, urgency: Urgency) -> bool {
+        let is_last = !self.entries.iter_mut().any(Entry::has_next);
+        are_many(self.n_decoding(), self.n_windows, is_last) || self.most_urgent() > Some(urgency)
+    }
+
+    fn n_decoding(&mut self) -> usize {
+        self.entries.iter_mut().map(Entry::n_decoding).sum()
+    }
+
+    /// Of what is being decoded.
+    fn most_urgent(&mut self) -> Option<Urgency> {
+        let decoding =
+            self.entries.iter_mut().filter_map(|entry| (entry.n_decoding() > 0).then_some(entry.urgency));
+        decoding.max()
+    }
+
+    /// Begins to decode a window, if the recording whose turn it was is still there.
+    fn begin(&mut self, turn: u64, encoded: Result<Encoded, Error>) {
+        match (self.entries.iter_mut().find(|entry| entry.turn == turn), encoded) {
+            (Some(entry), encoded) => entry.begin_window(encoded),
+            (None, Ok(encoded)) => self.model.reclaim(encoded.row),
+            (None, Err(_)) => {}
         }
     }
 
@@ -208,34 +264,41 @@ impl Entry {
         self.decodes().len()
     }
 
-    /// Lets the encoder work for this recording: on its language at first, then on its next window. Returns whether
-    /// there was something to do.
-    fn encode(&mut self) -> bool {
-        match std::mem::replace(&mut self.work, Work::Refused) {
-            Work::Arrived(sources) => {
-                self.begin(*sources);
-                true
-            }
-            Work::Begun(mut begun) => {
-                let is_any = begun.with_dependent_mut(|_, lanes| lanes.encode_next());
-                self.work = Work::Begun(begun);
-                is_any.unwrap_or_else(|error| {
-                    self.end = Some(Err(error));
-                    true
-                })
-            }
+    /// Whether the encoder could do more for this recording.
+    fn has_next(&mut self) -> bool {
+        match &mut self.work {
+            Work::Arrived(_) => true,
+            Work::Begun(begun) => self.end.is_none() && begun.with_dependent(|_, lanes| lanes.has_next()),
             Work::Refused => false,
         }
     }
 
-    fn begin(&mut self, sources: Sources) {
+    /// What comes next for this recording: at first its language, then its windows.
+    fn next(&mut self) -> Next {
+        if let Work::Arrived(sources) = &self.work {
+            self.begin(sources.clone());
+        }
+        match &mut self.work {
+            Work::Begun(begun) if self.end.is_none() => {
+                begun.with_dependent_mut(|_, lanes| lanes.next()).unwrap_or_else(|error| {
+                    self.end = Some(Err(error));
+                    Next::Begun
+                })
+            }
+            _ => Next::Nothing,
+        }
+    }
+
+    fn begin(&mut self, sources: Arc<Sources>) {
+        self.work = Work::Refused;
         // A recording nobody waits for any more is not worth the work.
         let mut flow = (self.on_event)(Event::Step);
         if flow.is_break() {
             self.end = Some(Ok(()));
             return;
         }
-        let begun = Begun::try_new(sources, |Sources { model, spectrogram, options }| {
+        let begun = Begun::try_new(sources, |sources| {
+            let Sources { model, spectrogram, options } = sources.as_ref();
             let (lanes, after) = begin(model, spectrogram, options, &mut self.on_event)?;
             flow = after;
             Ok(lanes)
@@ -247,6 +310,12 @@ impl Entry {
             }
             Err(error) => self.end = Some(Err(error)),
         }
+    }
+
+    fn begin_window(&mut self, encoded: Result<Encoded, Error>) {
+        let Self { work: Work::Begun(begun), end: end @ None, .. } = self else { return };
+        let begun = encoded.and_then(|encoded| begun.with_dependent_mut(|_, lanes| lanes.begin(encoded)));
+        *end = begun.err().map(Err);
     }
 
     /// Takes what a step has brought; `elapsed` is the recording's share of its time.

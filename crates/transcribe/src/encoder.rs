@@ -1,7 +1,8 @@
 //! Windows of a recording, encoded.
 
 use std::cell::RefCell;
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use boswell_audio::{N_FRAMES, Spectrogram};
@@ -66,14 +67,23 @@ impl<'a> Encoder<'a> {
         context.n_rows(request.n_frames, self.model.dims().n_audio_ctx)
     }
 
-    /// A row without tokens over the window asked for.
-    pub(crate) fn window(&mut self, request: &WindowRequest) -> Result<Row, Error> {
-        let frames = self.timeline.frames(request.seek, request.n_frames);
-        if let Some((_, row)) = self.first.take().filter(|(first, _)| frames == [first.clone()]) {
-            return Ok(row);
-        }
-        let n_rows = self.n_rows(request);
-        self.encode(n_rows, |spectrogram, mel| spectrogram.join(frames.into_iter(), mel))
+    /// What is to be encoded for the window asked for.
+    pub(crate) fn excerpt(&self, request: &WindowRequest) -> Excerpt {
+        Excerpt { frames: self.timeline.frames(request.seek, request.n_frames), n_rows: self.n_rows(request) }
+    }
+
+    /// A row without tokens over an excerpt, if it was encoded to listen for the language.
+    pub(crate) fn heard(&mut self, excerpt: &Excerpt) -> Option<Row> {
+        let heard = self.first.take().filter(|(frames, _)| excerpt.frames == [frames.clone()]);
+        heard.map(|(_, row)| row)
+    }
+
+    /// Counts what a window has taken and gives its row.
+    pub(crate) fn count(&mut self, encoded: Encoded) -> Row {
+        self.stages.encode += encoded.encode;
+        self.stages.cross += encoded.cross;
+        self.stages.n_windows += 1;
+        encoded.row
     }
 
     /// The probabilities of the languages in 30 s of the recording, the most probable first.
@@ -83,9 +93,10 @@ impl<'a> Encoder<'a> {
     ) -> Result<Vec<LanguageProbability>, Error> {
         let n_frames = N_FRAMES.min(self.spectrogram.n_frames().saturating_sub(start_frame));
         let n_rows = self.audio_context.n_rows(n_frames, self.model.dims().n_audio_ctx);
-        let silence_after =
-            |spectrogram: &Spectrogram, mel: &mut [f32]| spectrogram.window_with_silence(start_frame, mel);
-        let mut row = self.encode(n_rows, silence_after)?;
+        let encoded = encode(self.model, self.spectrogram, n_rows, |mel| {
+            self.spectrogram.window_with_silence(start_frame, mel)
+        })?;
+        let mut row = self.count(encoded);
         let started = Instant::now();
         let languages = language_probabilities(self.model, &mut row, &mut Scratch::default());
         self.stages.decode += started.elapsed();
@@ -94,24 +105,62 @@ impl<'a> Encoder<'a> {
         self.first = (self.spectrogram.n_frames() >= frames.end).then_some((frames, row));
         Ok(languages)
     }
+}
 
-    /// Encodes as many rows of a window that is cut from the spectrogram, `[n_mels, 2 * n_rows]`.
-    fn encode(
-        &mut self,
-        n_rows: usize,
-        cut: impl FnOnce(&Spectrogram, &mut [f32]) -> Result<(), boswell_audio::Error>,
-    ) -> Result<Row, Error> {
-        WINDOW.with_borrow_mut(|mel| {
-            mel.resize(self.spectrogram.n_mels() * 2 * n_rows, 0.0);
-            cut(self.spectrogram, mel)?;
-            let (started, mut encode) = (Instant::now(), Duration::ZERO);
-            let row = self.model.window(mel, || encode = started.elapsed());
-            self.stages.encode += encode;
-            self.stages.cross += started.elapsed() - encode;
-            self.stages.n_windows += 1;
-            Ok(row)
-        })
+/// What the encoder is to see of a recording as one window.
+pub(crate) struct Excerpt {
+    /// Frames of the recording that are joined.
+    frames: Vec<Range<usize>>,
+    /// The rows of audio features that the window has.
+    n_rows: usize,
+}
+
+/// A window that was encoded, and how long that took.
+pub(crate) struct Encoded {
+    /// Without tokens.
+    pub(crate) row: Row,
+    encode: Duration,
+    cross: Duration,
+}
+
+impl Excerpt {
+    /// Encodes the excerpt of a recording, and calls `decode` again and again meanwhile, which has the decoder's work
+    /// done: until the window is there, or `decode` breaks. It is called once at least.
+    pub(crate) fn encode_beside(
+        &self,
+        model: &Model,
+        spectrogram: &Spectrogram,
+        mut decode: impl FnMut() -> ControlFlow<()>,
+    ) -> Result<Encoded, Error> {
+        let is_there = AtomicBool::new(false);
+        let encode = || {
+            let encoded = encode(model, spectrogram, self.n_rows, |mel| {
+                spectrogram.join(self.frames.iter().cloned(), mel)
+            });
+            is_there.store(true, Ordering::Relaxed);
+            encoded
+        };
+        let (encoded, ()) = model
+            .threads()
+            .beside(encode, || while decode().is_continue() && !is_there.load(Ordering::Relaxed) {});
+        encoded
     }
+}
+
+/// Encodes as many rows of a window that `cut` writes, `[n_mels, 2 * n_rows]`.
+fn encode(
+    model: &Model,
+    spectrogram: &Spectrogram,
+    n_rows: usize,
+    cut: impl FnOnce(&mut [f32]) -> Result<(), boswell_audio::Error>,
+) -> Result<Encoded, Error> {
+    WINDOW.with_borrow_mut(|mel| {
+        mel.resize(spectrogram.n_mels() * 2 * n_rows, 0.0);
+        cut(mel)?;
+        let (started, mut encode) = (Instant::now(), Duration::ZERO);
+        let row = model.window(mel, || encode = started.elapsed());
+        Ok(Encoded { row, encode, cross: started.elapsed() - encode })
+    })
 }
 
 thread_local! {

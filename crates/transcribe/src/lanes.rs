@@ -13,15 +13,24 @@ use boswell_model::Row;
 
 use crate::align::Aligner;
 use crate::decode::{Decode, Plan};
-use crate::encoder::Encoder;
+use crate::encoder::{Encoded, Encoder, Excerpt};
 use crate::windows::{FRAMES_PER_SECOND, Found, Phrases, Route, Walk, WindowRequest};
 use crate::{Error, Event, Options, Transcript};
 
+/// Whether the decoder should go on while a window is encoded, or let those that are there wait for it: a step for few
+/// takes almost as long as one for many.
+///
+/// - `n_windows`: how many are decoded together at most.
+/// - `is_last`: whether no window can be encoded after this one.
+pub(crate) fn are_many(n_decoding: usize, n_windows: usize, is_last: bool) -> bool {
+    n_decoding > 0 && (is_last || 2 * n_decoding >= n_windows)
+}
+
 /// All lanes of a recording, and what is found in it so far.
 ///
-/// Whoever drives them calls [`encode_next`](Self::encode_next), which is the encoder's work, moves the windows that are
-/// [being decoded](Self::decodes) on by a step, calls [`accept`](Self::accept) and [`hand_out`](Self::hand_out), and
-/// begins again; several recordings may be driven at once.
+/// Whoever drives them asks what comes [next](Self::next), has it encoded and [begins](Self::begin) it, and beside that
+/// moves the windows that are [being decoded](Self::decodes) on by a step, calls [`accept`](Self::accept) and
+/// [`hand_out`](Self::hand_out), and moves them on again; several recordings may be driven at once.
 pub(crate) struct Lanes<'a> {
     source: Source<'a>,
     /// What is not begun.
@@ -51,10 +60,22 @@ struct Lane<'a> {
     found: Found,
 }
 
+/// What is to be done before windows can be decoded.
+pub(crate) enum Next {
+    /// Nothing.
+    Nothing,
+    /// No more: a window did not have to be encoded and is being decoded.
+    Begun,
+    /// To encode this, and then to [begin](Lanes::begin) it: there is no other next before.
+    Encode(Excerpt),
+}
+
 /// A lane's window on its way.
 enum Window {
-    /// Not encoded yet, unless it is the last one again: that has a row.
+    /// Nothing was done for it, unless it is the last one again: that has a row.
     Asked(WindowRequest, Option<Row>),
+    /// The encoder has it.
+    Encoding(WindowRequest),
     Decoding(WindowRequest, Decode),
 }
 
@@ -84,32 +105,59 @@ impl<'a> Lanes<'a> {
         })
     }
 
-    /// Encodes one window that is to be decoded next, and begins a part for it if there is room in the batch.
-    ///
-    /// Returns whether there was one.
+    /// What the window needs that is to be decoded next; begins a part for it if there is room in the batch.
     ///
     /// # Errors
-    /// Those of the window's encoding and of its prompt.
-    pub(crate) fn encode_next(&mut self) -> Result<bool, Error> {
+    /// Those of the window's prompt.
+    pub(crate) fn next(&mut self) -> Result<Next, Error> {
         for lane in &mut self.lanes {
-            if let Some(Window::Asked(request, row)) = lane.window.take_if(|window| !window.is_decoding()) {
-                lane.window = Some(self.source.begin(request, row)?);
-                return Ok(true);
+            if let Some(Window::Asked(request, row)) = lane.window.take_if(|window| window.is_asked()) {
+                let (window, next) = self.source.begin(request, row)?;
+                lane.window = Some(window);
+                return Ok(next);
             }
         }
         let Source { encoder, options, .. } = &self.source;
         let (tokenizer, n_text_ctx) = (encoder.model.tokenizer(), encoder.model.dims().n_text_ctx);
-        let (options, batch_size) = (*options, options.batch_size);
-        while self.lanes.iter().filter(|lane| lane.window.is_some()).count() < batch_size {
+        let options = *options;
+        while self.has_room() {
             let Some(route) = self.waiting.next() else { break };
             let mut walk = Walk::over(tokenizer, n_text_ctx, route, self.phrases.clone(), options)?;
             if let Some(request) = walk.request() {
-                let window = Some(self.source.begin(request, None)?);
-                self.lanes.push_back(Lane { walk, window, found: Found::default() });
-                return Ok(true);
+                let (window, next) = self.source.begin(request, None)?;
+                self.lanes.push_back(Lane { walk, window: Some(window), found: Found::default() });
+                return Ok(next);
             }
         }
-        Ok(false)
+        Ok(Next::Nothing)
+    }
+
+    /// Whether a window could be encoded, now or after the one that is.
+    pub(crate) fn has_next(&self) -> bool {
+        let is_asked = |lane: &Lane<'_>| lane.window.as_ref().is_some_and(Window::is_asked);
+        self.lanes.iter().any(is_asked) || (!self.waiting.as_slice().is_empty() && self.has_room())
+    }
+
+    fn has_room(&self) -> bool {
+        self.lanes.iter().filter(|lane| lane.window.is_some()).count() < self.source.options.batch_size
+    }
+
+    /// Begins to decode the window that was encoded.
+    ///
+    /// # Errors
+    /// Those of its prompt.
+    ///
+    /// # Panics
+    /// If none was to be encoded.
+    pub(crate) fn begin(&mut self, encoded: Encoded) -> Result<(), Error> {
+        let row = self.source.encoder.count(encoded);
+        for lane in &mut self.lanes {
+            if let Some(Window::Encoding(request)) = lane.window.take_if(|window| window.is_encoding()) {
+                lane.window = Some(self.source.decode(request, row)?);
+                return Ok(());
+            }
+        }
+        panic!("no lane waits for the encoder");
     }
 
     /// The windows that are being decoded.
@@ -221,12 +269,16 @@ impl<'a> Lanes<'a> {
 }
 
 impl Source<'_> {
-    /// Begins to decode a window, which is encoded unless it comes with a row.
-    fn begin(&mut self, request: WindowRequest, row: Option<Row>) -> Result<Window, Error> {
-        let row = match row {
-            Some(row) => row,
-            None => self.encoder.window(&request)?,
-        };
+    /// Begins to decode a window, which is to be encoded unless it comes with a row or has been.
+    fn begin(&mut self, request: WindowRequest, row: Option<Row>) -> Result<(Window, Next), Error> {
+        let excerpt = self.encoder.excerpt(&request);
+        match row.or_else(|| self.encoder.heard(&excerpt)) {
+            Some(row) => Ok((self.decode(request, row)?, Next::Begun)),
+            None => Ok((Window::Encoding(request), Next::Encode(excerpt))),
+        }
+    }
+
+    fn decode(&self, request: WindowRequest, row: Row) -> Result<Window, Error> {
         let seed = seed(self.options, &request);
         let decode = Decode::new(self.plan.clone(), &request.prompt, request.temperature, seed, row)?;
         Ok(Window::Decoding(request, decode))
@@ -234,8 +286,12 @@ impl Source<'_> {
 }
 
 impl Window {
-    fn is_decoding(&self) -> bool {
-        matches!(self, Self::Decoding(..))
+    fn is_asked(&self) -> bool {
+        matches!(self, Self::Asked(..))
+    }
+
+    fn is_encoding(&self) -> bool {
+        matches!(self, Self::Encoding(_))
     }
 
     fn is_finished(&self) -> bool {

@@ -9,7 +9,7 @@ use boswell_model::{Dims, Model, Task};
 
 use crate::decode::{Decode, StepScratch, step};
 use crate::encoder::Encoder;
-use crate::lanes::Lanes;
+use crate::lanes::{Lanes, Next, are_many};
 use crate::language::{LanguageProbability, language_code};
 use crate::parts::Course;
 use crate::timeline::Timeline;
@@ -95,22 +95,25 @@ impl Transcriber {
         let (mut lanes, mut flow) = begin(model, spectrogram, options, &mut on_event)?;
         let mut scratch = StepScratch::default();
         while flow.is_continue() {
-            flow = encode(&mut lanes, &mut on_event)?;
-            if flow.is_break() {
-                break;
-            }
-            let started = Instant::now();
-            let mut decodes: Vec<&mut Decode> = lanes.decodes().collect();
-            let n_decodes = decodes.len();
-            if n_decodes == 0 {
-                break;
-            }
-            step(model, &mut decodes, &mut scratch);
-            lanes.count_step(n_decodes, started.elapsed());
-            flow = on_event(Event::Step);
-            if flow.is_continue() && lanes.accept() {
-                flow = lanes.hand_out(&mut on_event);
-            }
+            flow = match lanes.next()? {
+                Next::Begun => ControlFlow::Continue(()),
+                Next::Nothing if lanes.decodes().next().is_none() => break,
+                Next::Nothing => decode(model, &mut lanes, &mut scratch, &mut on_event),
+                Next::Encode(excerpt) => {
+                    let mut flow = ControlFlow::Continue(());
+                    let encoded = excerpt.encode_beside(model, spectrogram, || {
+                        flow = decode(model, &mut lanes, &mut scratch, &mut on_event);
+                        let (n_decoding, is_last) = (lanes.decodes().count(), !lanes.has_next());
+                        if are_many(n_decoding, options.batch_size, is_last) {
+                            flow
+                        } else {
+                            ControlFlow::Break(())
+                        }
+                    });
+                    lanes.begin(encoded?)?;
+                    if flow.is_continue() { on_event(Event::Step) } else { flow }
+                }
+            };
         }
         Ok(lanes.finish(&mut on_event))
     }
@@ -132,17 +135,23 @@ impl Transcriber {
     }
 }
 
-/// Encodes the windows that are to be decoded next.
-fn encode(
+/// Moves the windows that are being decoded on by a step, if there are any, and hands out what is done.
+fn decode(
+    model: &Model,
     lanes: &mut Lanes<'_>,
+    scratch: &mut StepScratch,
     on_event: &mut dyn FnMut(Event<'_>) -> ControlFlow<()>,
-) -> Result<ControlFlow<()>, Error> {
-    while lanes.encode_next()? {
-        if on_event(Event::Step).is_break() {
-            return Ok(ControlFlow::Break(()));
-        }
+) -> ControlFlow<()> {
+    let started = Instant::now();
+    let mut decodes: Vec<&mut Decode> = lanes.decodes().collect();
+    let n_decodes = decodes.len();
+    if n_decodes == 0 {
+        return ControlFlow::Continue(());
     }
-    Ok(ControlFlow::Continue(()))
+    step(model, &mut decodes, scratch);
+    lanes.count_step(n_decodes, started.elapsed());
+    let flow = on_event(Event::Step);
+    if flow.is_continue() && lanes.accept() { lanes.hand_out(on_event) } else { flow }
 }
 
 /// Begins a recording: its language is told, after the model has listened for it if need be, and no window is encoded.

@@ -13,7 +13,8 @@ use super::Run;
 use crate::args::BenchArgs;
 use crate::screen::Screen;
 
-/// The figures of all runs. Times of stages are for one window, and are medians over the runs.
+/// The figures of all runs. Times of stages are for one window, and are medians over the runs; in a batch they overlap, so
+/// that together they are more than the total.
 pub(super) struct Report {
     model: String,
     precision: String,
@@ -115,7 +116,9 @@ impl Report {
         row("mel", format!("{} a window", milliseconds(self.mel_s)))?;
         row("encode", format!("{} a window", milliseconds(self.encode_s)))?;
         let [decode, cross] = [self.decode_s, self.cross_s].map(milliseconds);
-        row("decode", format!("{decode} a window ({cross} for keys and values of cross-attention)"))?;
+        let beside = if *batch > 1 && self.threads > 1 { ", while others are encoded" } else { "" };
+        let of_cross = format!("{cross} for keys and values of cross-attention");
+        row("decode", format!("{decode} a window{beside} ({of_cross})"))?;
         row(
             "total",
             format!("{} (median of {}; least {:.3} s)", seconds(self.wall_s), self.n_runs, self.wall_min_s),

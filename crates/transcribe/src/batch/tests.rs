@@ -5,8 +5,12 @@ use boswell_model::{Checkpoint, Dims, LoadOptions, Task};
 use super::*;
 use crate::{AudioContext, Stages, Transcriber};
 
-/// A small English-only network with random weights.
+/// A small English-only network with random weights, on one thread.
 fn model() -> Arc<Model> {
+    model_on(1)
+}
+
+fn model_on(threads: usize) -> Arc<Model> {
     let dims = Dims {
         n_mels: 80,
         n_audio_ctx: 1500,
@@ -19,7 +23,7 @@ fn model() -> Arc<Model> {
         n_text_head: 1,
         n_text_layer: 2,
     };
-    let options = LoadOptions { threads: 1, ..LoadOptions::default() };
+    let options = LoadOptions { threads, ..LoadOptions::default() };
     Arc::new(Model::new(&Checkpoint::random("random", dims), &options).unwrap())
 }
 
@@ -89,8 +93,7 @@ fn result(told: &Told, name: &str) -> String {
 
 #[test]
 fn recordings_come_out_as_they_would_alone() {
-    let model = model();
-    let transcriber = Transcriber::new(model.clone());
+    let alone = Transcriber::new(model());
     let in_parts = Options { batch_size: 3, ..options() };
     let with_words = Options { word_timestamps: true, ..options() };
     let drawn = Options { temperatures: vec![0.7], best_of: 3, ..options() };
@@ -102,8 +105,8 @@ fn recordings_come_out_as_they_would_alone() {
         ("empty", 0, options()),
     ];
     let told = Told::default();
-    for n_windows in [2, 16] {
-        let mut batch = Batch::new(model.clone(), n_windows);
+    for (n_threads, n_windows) in [(1, 2), (1, 16), (2, 2), (2, 16), (3, 5)] {
+        let mut batch = Batch::new(model_on(n_threads), n_windows);
         for (seed, (name, seconds, options)) in cases.iter().enumerate() {
             let spectrogram = noise(seed as u64, *seconds);
             batch.push(recording(name, spectrogram, options.clone(), Urgency::Waiting, "", &told));
@@ -111,8 +114,9 @@ fn recordings_come_out_as_they_would_alone() {
         run(&mut batch);
         for (seed, (name, seconds, options)) in cases.iter().enumerate() {
             let go_on = |_: Event<'_>| ControlFlow::Continue(());
-            let alone = transcriber.transcribe(&noise(seed as u64, *seconds), options, go_on).unwrap();
-            assert_eq!(result(&told, name), format!("{alone:?}"), "{name} among {n_windows} windows");
+            let alone = alone.transcribe(&noise(seed as u64, *seconds), options, go_on).unwrap();
+            let among = format!("{name} among {n_windows} windows, {n_threads} threads");
+            assert_eq!(result(&told, name), format!("{alone:?}"), "{among}");
         }
     }
 }
@@ -132,6 +136,32 @@ fn who_stops_leaves_at_once_and_the_others_go_on() {
     assert!(result(&told, "stays").contains("segments: [Segment"));
     let n_steps = told.lock().unwrap().iter().filter(|(name, _)| *name == "leaves").count();
     assert!(n_steps <= 3, "one event, the end of stages, the result");
+}
+
+#[test]
+fn who_leaves_while_its_window_is_encoded_is_gone() {
+    for n_threads in [1, 2] {
+        let told = Told::default();
+        let mut batch = Batch::new(model_on(n_threads), 4);
+        let long = Options { max_new_tokens: Some(200), ..options() };
+        batch.push(recording("stays", noise(2, 5), long, Urgency::Waiting, "", &told));
+        batch.step();
+        let mut n_steps = 0;
+        let leaves = Recording {
+            on_event: Box::new(move |event| {
+                n_steps += usize::from(event == Event::Step);
+                // At the first step it is begun, at the second its window is being encoded.
+                if n_steps == 2 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            }),
+            ..recording("leaves", noise(1, 65), options(), Urgency::Waiting, "", &told)
+        };
+        batch.push(leaves);
+        batch.step();
+        assert_eq!(batch.n_recordings(), 1, "{n_threads} threads");
+        assert!(result(&told, "leaves").contains("segments: []"));
+        run(&mut batch);
+        assert!(result(&told, "stays").contains("segments: [Segment"));
+    }
 }
 
 #[test]
