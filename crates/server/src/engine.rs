@@ -17,6 +17,8 @@ pub(crate) struct Engine {
     /// What its weights take in memory, about.
     pub(crate) n_bytes: u64,
     pub(crate) loaded_at: SystemTime,
+    /// How many windows are decoded together.
+    batch_size: usize,
     recordings: Mutex<Sender<Recording>>,
     /// Recordings that were submitted and are not done.
     n_recordings: Arc<AtomicUsize>,
@@ -48,6 +50,7 @@ impl Engine {
             model,
             n_bytes,
             loaded_at: SystemTime::now(),
+            batch_size,
             recordings: Mutex::new(recordings),
             n_recordings,
             last_use: Mutex::new(Instant::now()),
@@ -67,6 +70,11 @@ impl Engine {
     /// Recordings in work or waiting for it.
     pub(crate) fn n_recordings(&self) -> usize {
         self.n_recordings.load(Ordering::Relaxed)
+    }
+
+    /// Whether some recordings wait for others.
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.n_recordings() > self.batch_size
     }
 
     /// When a recording came in last.

@@ -135,6 +135,11 @@ impl Transcription {
         Self { found, end, state, engine, duration_s, read, arrived, deadline, stop }
     }
 
+    /// Whether the engine has more to do than it does at once.
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.engine.is_crowded()
+    }
+
     /// What is found next, as soon as it is; `None` after the last segment.
     ///
     /// # Errors

@@ -18,6 +18,8 @@ use crate::transcription::{Done, Transcription};
 
 /// So much more has to be said before it is listened to once more.
 const LISTEN_EVERY: usize = SAMPLE_RATE * 4 / 5;
+/// So much while others wait for the engine: what is heard before the end is the first that they can do without.
+const LISTEN_CROWDED_EVERY: usize = 2 * LISTEN_EVERY;
 /// What is shorter is not listened to before the turn's end.
 const MIN_HEARD: usize = SAMPLE_RATE / 2;
 /// More than the model hears at once is only listened to at the end.
@@ -110,6 +112,8 @@ pub(crate) enum What {
 pub(crate) struct Heard {
     turn: String,
     is_final: bool,
+    /// Whether others waited for the engine.
+    is_crowded: bool,
     result: Result<Done, ApiError>,
 }
 
@@ -149,6 +153,8 @@ struct Item {
     text: Agreement,
     /// Samples that were listened to.
     n_heard: usize,
+    /// Samples more to listen to it again.
+    listen_every: usize,
     /// The listening that goes on.
     partial: Option<JoinHandle<()>>,
 }
@@ -156,7 +162,14 @@ struct Item {
 impl Item {
     fn new(start_ms: u64) -> Self {
         let id = format!("item_{:016x}", fastrand::u64(..));
-        Self { id, start_ms, text: Agreement::default(), n_heard: 0, partial: None }
+        Self {
+            id,
+            start_ms,
+            text: Agreement::default(),
+            n_heard: 0,
+            listen_every: LISTEN_EVERY,
+            partial: None,
+        }
     }
 
     fn news(&self, what: What) -> News {
@@ -258,12 +271,13 @@ impl Listener {
 
     /// Takes what the engine has heard.
     pub(crate) fn hear(&mut self, heard: Heard) -> Vec<News> {
-        let Heard { turn, is_final, result } = heard;
+        let Heard { turn, is_final, is_crowded, result } = heard;
         if is_final {
             return self.take_end(&turn, result);
         }
         let Some(item) = self.item.as_mut().filter(|item| item.id == turn) else { return Vec::new() };
         item.partial = None;
+        item.listen_every = if is_crowded { LISTEN_CROWDED_EVERY } else { LISTEN_EVERY };
         let news = match result {
             Ok(done) => {
                 let delta = item.text.hear(&done.transcript.text);
@@ -314,7 +328,7 @@ impl Listener {
         }
         let start_ms = self.turns.start_ms();
         let item = self.item.get_or_insert_with(|| Item::new(start_ms));
-        if item.partial.is_some() || n_samples < item.n_heard + LISTEN_EVERY {
+        if item.partial.is_some() || n_samples < item.n_heard + item.listen_every {
             return;
         }
         item.n_heard = n_samples;
@@ -342,12 +356,16 @@ impl Listener {
         let options = self.listening.options(is_final);
         let (state, model, tell) = (self.state.clone(), self.listening.model.clone(), self.tell.clone());
         tokio::spawn(async move {
+            let mut is_crowded = false;
             let result = match Transcription::live(state, waveform, &model, options).await {
-                Ok(transcription) => transcription.finish().await,
+                Ok(transcription) => {
+                    is_crowded = transcription.is_crowded();
+                    transcription.finish().await
+                }
                 Err(error) => Err(error),
             };
             // The client may have left.
-            let _ = tell.send(Heard { turn, is_final, result }).await;
+            let _ = tell.send(Heard { turn, is_final, is_crowded, result }).await;
         })
     }
 

@@ -83,6 +83,29 @@ async fn a_turn_is_written_down_while_and_after_it_is_spoken() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_turn_is_listened_to_less_often_while_others_wait() {
+    let server = TestServer::new(Settings { batch_size: 1, ..Settings::default() });
+    let engine = server.state.models.engine("digits.en").await.unwrap();
+    let mut n_heard = [0; 2];
+    for (crowd, n_heard) in [0, 3].into_iter().zip(&mut n_heard) {
+        let long = || form("/v1/audio/transcriptions", &[("model", "digits.en")], Some(&noise(900.0)));
+        let others: Vec<_> =
+            (0..crowd).map(|_| tokio::spawn(server.router.clone().oneshot(long()))).collect();
+        while engine.n_recordings() < crowd {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let mut speaker = Speaker::new(&server);
+        speaker.say(&update(json!({"type": "server_vad", "silence_duration_ms": 1200})));
+        speaker.speak(&speech()).await;
+        assert_eq!(speaker.completed().await["transcript"], PI);
+        *n_heard = speaker.n_heard;
+        assert_eq!(engine.is_crowded(), crowd > 0, "the others are still there");
+        others.into_iter().for_each(|other| other.abort());
+    }
+    assert!(n_heard[1] < n_heard[0], "{n_heard:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn words_are_whole_wherever_turns_end() {
     // Pauses between the words are about as long as those that end turns: which of them do depends on where they lie.
     let server = TestServer::new(Settings::default());

@@ -10,13 +10,15 @@ pub(super) struct Speaker<S> {
     pub(super) session: S,
     pub(super) heard: mpsc::Receiver<Heard>,
     pub(super) told: Vec<Value>,
+    /// How often the engine has listened.
+    pub(super) n_heard: usize,
 }
 
 impl<S: Protocol> Speaker<S> {
     /// Begins a session, of which the engine tells through `heard`.
     pub(super) fn begin(mut session: S, heard: mpsc::Receiver<Heard>) -> Self {
         let told = session.begin();
-        Self { session, heard, told }
+        Self { session, heard, told, n_heard: 0 }
     }
 
     /// Sends a message.
@@ -28,6 +30,7 @@ impl<S: Protocol> Speaker<S> {
     pub(super) async fn hear(&mut self) {
         let heard = tokio::time::timeout(Duration::from_secs(60), self.heard.recv()).await;
         let heard = heard.expect("it is written down in time").expect("the session goes on");
+        self.n_heard += 1;
         self.told.extend(self.session.hear(heard));
     }
 

@@ -1,8 +1,8 @@
 """Live turns, measured. Usage: live.py URL CLIP TURNS
 
 CLIP is a wav file: 16 kHz, 16 bits, mono. It is sent as fast as it would be spoken, and each turn ends at the first
-pause of 300 ms. Prints for every turn the seconds from the end of its speech (as the server tells it) to its whole text,
-without that pause, and the text. Needs the package websockets.
+pause of 500 ms, as turns do by default. Prints for every turn the seconds from the end of its speech (as the server
+tells it) to its whole text, without that pause, and the text. Needs the package websockets.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ import websockets
 PIECE = 3_200  # bytes: 100 ms
 SESSION = {"type": "transcription", "audio": {"input": {
     "format": {"type": "audio/pcm", "rate": 16000},
-    "turn_detection": {"type": "server_vad", "silence_duration_ms": 300},
+    "turn_detection": {"type": "server_vad", "silence_duration_ms": 500},
 }}}
 
 
