@@ -143,7 +143,7 @@ impl Threads {
     /// Without another thread, or from within a task, `other` is done first.
     ///
     /// # Panics
-    /// If one of them panics, after the other is done.
+    /// If one of them panics, after the other is done; without another thread, at once.
     pub fn beside<A: Send, B>(&self, other: impl FnOnce() -> A + Send, here: impl FnOnce() -> B) -> (A, B) {
         if self.workers.is_empty() || PLACE.get() != Place::Outside {
             return (other(), here());
