@@ -1,14 +1,20 @@
 //! How fast matrix products of the encoder's shapes are: `cargo run --release -p boswell-kernels --example products`.
 //!
-//! Prints operations per second (a product and a sum are two) for each precision and shape, medians of several runs;
-//! everything counts, the packing of inputs and the epilogue too. Arguments: the number of threads (2), the width of
-//! the encoder (512).
+//! Prints operations per second (a product and a sum are two) for each precision and shape, medians of several runs, and
+//! the share that this is of what registers alone give, measured before and after them; that of AMX is not. Everything
+//! counts, the packing of inputs and the epilogue too. Arguments: the number of threads (2), the width of the encoder
+//! (512).
 
 #![allow(clippy::print_stdout, reason = "a program that prints figures")]
 
+use std::hint::black_box;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
-use boswell_kernels::{Attention, Epilogue, Input, Linear, Precision, Threads, Weights, linear};
+use boswell_kernels::arch::{self, Kernel, Product, Simd, dispatch};
+use boswell_kernels::{
+    Attention, Epilogue, Input, InstructionSet, Linear, Precision, Threads, Weights, linear,
+};
 
 const ROWS: usize = 1500;
 const RUNS: usize = 31;
@@ -18,7 +24,7 @@ fn main() {
     let (n_threads, width) = (arguments.next().unwrap_or(2), arguments.next().unwrap_or(512));
     let threads = Threads::new(n_threads);
     println!("{ROWS} rows, {n_threads} threads, GOP/s");
-    println!("{:20} {:>8} {:>8} {:>8}", "inputs x outputs", "f32", "bf16", "int8");
+    println!("{:20} {:>14} {:>14} {:>14}", "inputs x outputs", "f32", "bf16", "int8");
     let shapes = [
         (width, 3 * width, Epilogue::Store),
         (width, width, Epilogue::Add),
@@ -27,43 +33,109 @@ fn main() {
     ];
     for (n_in, n_out, epilogue) in shapes {
         let speeds = [Precision::F32, Precision::Bf16, Precision::Int8]
-            .map(|precision| format!("{:8.0}", measure(&threads, [n_in, n_out], precision, epilogue)));
+            .map(|precision| measure(&threads, [n_in, n_out], precision, epilogue).to_string());
         println!("{:20} {}", format!("{n_in} x {n_out}, {epilogue:?}"), speeds.join(" "));
     }
-    let speeds = [false, true].map(|is_bf16| format!("{:8.0}", measure_attention(&threads, width, is_bf16)));
+    let speeds = [Precision::F32, Precision::Bf16].map(|p| measure_attention(&threads, width, p).to_string());
     println!("{:20} {}", "attention", speeds.join(" "));
 }
 
-/// Billions of operations per second.
-fn measure(threads: &Threads, [n_in, n_out]: [usize; 2], precision: Precision, epilogue: Epilogue) -> f64 {
-    let layer = Linear::new(Weights::pack(&numbers(n_out * n_in), n_out, n_in, precision), numbers(n_out));
-    let (x, mut out) = (numbers(ROWS * n_in), vec![0.0; ROWS * n_out]);
-    let seconds = median(|| linear(threads, Input::matrix(&x, n_in), &layer, epilogue, &mut out));
-    2.0 * (ROWS * n_in * n_out) as f64 / seconds / 1e9
+/// Billions of operations per second, and the share of what registers alone give, if that is known.
+struct Speed {
+    per_s: f64,
+    share: Option<f64>,
 }
 
-/// Billions of operations per second, without those of the softmax.
-fn measure_attention(threads: &Threads, width: usize, is_bf16: bool) -> f64 {
+impl std::fmt::Display for Speed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let share = self.share.map_or_else(String::new, |share| format!("{:.0} %", 100.0 * share));
+        write!(f, "{:8.0} {share:>5}", self.per_s)
+    }
+}
+
+fn measure(threads: &Threads, [n_in, n_out]: [usize; 2], precision: Precision, epilogue: Epilogue) -> Speed {
+    let layer = Linear::new(Weights::pack(&numbers(n_out * n_in), n_out, n_in, precision), numbers(n_out));
+    let (x, mut out) = (numbers(ROWS * n_in), vec![0.0; ROWS * n_out]);
+    let n_operations = 2 * ROWS * n_in * n_out;
+    speed(threads, precision, n_operations, || {
+        linear(threads, Input::matrix(&x, n_in), &layer, epilogue, &mut out);
+    })
+}
+
+/// Without the operations of the softmax.
+fn measure_attention(threads: &Threads, width: usize, precision: Precision) -> Speed {
     let (n_head, head_dim) = (width / 64, 64);
-    let mut attention = Attention::new(ROWS, n_head, head_dim, is_bf16);
+    let mut attention = Attention::new(ROWS, n_head, head_dim, precision == Precision::Bf16);
     let (qkv, mut out) = (numbers(ROWS * 3 * width), vec![0.0; ROWS * width]);
-    let seconds = median(|| attention.run(threads, &qkv, &mut out));
-    4.0 * (ROWS * ROWS * width) as f64 / seconds / 1e9
+    speed(threads, precision, 4 * ROWS * ROWS * width, || attention.run(threads, &qkv, &mut out))
+}
+
+/// The speed of some work of so many operations.
+fn speed(threads: &Threads, precision: Precision, n_operations: usize, mut work: impl FnMut()) -> Speed {
+    let is_known = precision == Precision::F32 || InstructionSet::detect() != InstructionSet::Avx512Amx;
+    let peak = || is_known.then(|| registers(threads, precision));
+    let before = peak();
+    let speeds = (0..RUNS).map(|_| {
+        let started = Instant::now();
+        work();
+        n_operations as f64 / started.elapsed().as_secs_f64() / 1e9
+    });
+    let per_s = median(speeds.collect());
+    let around = before.zip(peak());
+    Speed { per_s, share: around.map(|(before, after)| per_s / f64::midpoint(before, after)) }
+}
+
+/// Sums that are added to in turn: enough that none is waited for, few enough for every instruction set.
+const SUMS: usize = 10;
+/// Times that each is added to: some ten milliseconds.
+const STEPS: usize = 4_000_000;
+
+/// Billions of operations per second that registers alone give.
+fn registers(threads: &Threads, precision: Precision) -> f64 {
+    let n_operations = AtomicUsize::new(0);
+    let started = Instant::now();
+    threads.run(threads.count(), &|_| {
+        n_operations.fetch_add(dispatch(Registers { precision }), Ordering::Relaxed);
+    });
+    n_operations.into_inner() as f64 / started.elapsed().as_secs_f64() / 1e9
+}
+
+/// Adds up in registers; returns how many operations that was.
+struct Registers {
+    precision: Precision,
+}
+
+impl Kernel for Registers {
+    type Output = usize;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) -> usize {
+        match self.precision {
+            Precision::F32 => add_up::<S, arch::F32>(simd),
+            Precision::Bf16 => add_up::<S, arch::Bf16>(simd),
+            Precision::Int8 => add_up::<S, arch::Bytes>(simd),
+        }
+    }
+}
+
+#[inline(always)]
+fn add_up<S: Simd, P: Product>(simd: S) -> usize {
+    let (a, b) = (black_box(0), simd.splat_word(black_box(0)));
+    let mut sums = [P::zero(simd); SUMS];
+    for _ in 0..STEPS {
+        for sum in &mut sums {
+            *sum = P::add(simd, a, b, *sum);
+        }
+    }
+    black_box(sums);
+    2 * S::LANES * P::PER_WORD * SUMS * STEPS
 }
 
 fn numbers(len: usize) -> Vec<f32> {
     (0..len).map(|idx| (idx * 7919 % 1013) as f32 / 1013.0 - 0.5).collect()
 }
 
-/// Seconds that some work takes.
-fn median(mut work: impl FnMut()) -> f64 {
-    let mut seconds: Vec<f64> = (0..RUNS)
-        .map(|_| {
-            let started = Instant::now();
-            work();
-            started.elapsed().as_secs_f64()
-        })
-        .collect();
-    seconds.sort_by(f64::total_cmp);
-    seconds[RUNS / 2]
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
 }

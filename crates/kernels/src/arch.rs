@@ -100,6 +100,17 @@ pub trait Simd: Copy {
     /// Writes lanes as bytes, rounded to nearest, ties to even, and bounded to 0..=255. Panics if they do not fit.
     fn store_bytes(self, x: Self::F32, out: &mut [u8]);
 
+    /// Writes four rows as columns: `out[column * out_stride + row] = rows[row][column]` for the first
+    /// [`Simd::LANES`] columns. Panics if they are not there.
+    #[inline(always)]
+    fn transpose_four(self, rows: [&[u32]; 4], out: &mut [u32], out_stride: usize) {
+        for column in 0..Self::LANES {
+            for (row, out) in rows.iter().zip(&mut out[column * out_stride..][..4]) {
+                *out = row[column];
+            }
+        }
+    }
+
     /// Makes the registers of [`Simd::tile`] ready: comes before the first tile of a kernel.
     #[inline(always)]
     fn prepare_tiles(self) {}

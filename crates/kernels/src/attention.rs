@@ -11,7 +11,7 @@ use std::marker::PhantomData;
 use crate::arch::{Bf16, F32, InstructionSet, Kernel, Product, Simd, run_on};
 use crate::line::Aligned;
 use crate::threads::{Threads, TileMut};
-use crate::transpose::{lay_tile, transpose};
+use crate::transpose::{lay_tile, transpose_words};
 use crate::vector::{MAX_LANES, exp2, exp2_rough, for_each_vector};
 
 /// Keys in a block, or a few less: its scores fit in the first-level cache.
@@ -216,7 +216,7 @@ fn pack<S: Simd, P: Factor>(
     (width, scale): (usize, f32),
     words: &mut [u32],
     out: &mut [u32],
-    lay: impl Fn(&[u32], (usize, usize), usize, &mut [u32], usize),
+    lay: impl Fn(S, &[u32], (usize, usize), usize, &mut [u32], usize),
 ) {
     let n_words = words_of_head::<S, P>(rows.len);
     let row_len = n_words.next_multiple_of(S::LANES);
@@ -229,7 +229,7 @@ fn pack<S: Simd, P: Factor>(
             words[n_packed..].fill(0);
             n_rows += 1;
         }
-        lay(words, (n_rows, row_len), n_words, out, width);
+        lay(simd, words, (n_rows, row_len), n_words, out, width);
     }
 }
 
@@ -257,7 +257,9 @@ impl<P: Factor> Kernel for PackKeys<'_, P> {
 
 struct PackValues<'a, P> {
     rows: Rows<'a>,
-    out: &'a mut [u32], // [words of positions / TILE_STEPS, head_dim or more, TILE_STEPS]
+    /// `[tiles of dimensions, words of positions, rows of a tile]`; where tiles take several words at a step,
+    /// `[words of positions / TILE_STEPS, head_dim or more, TILE_STEPS]`.
+    out: &'a mut [u32],
     factor: PhantomData<P>,
 }
 
@@ -268,20 +270,34 @@ impl<P: Factor> Kernel for PackValues<'_, P> {
     fn run<S: Simd>(self, simd: S) {
         let head_dim = self.rows.len;
         let mut rows = self.rows.iter();
+        let mut words = [0; MAX_STEPS * MAX_HEAD_DIM];
         if S::TILE_STEPS == 1 {
-            for out in self.out.chunks_exact_mut(head_dim) {
-                join_rows::<S, P>(simd, &mut rows, out);
+            let n_words = self.out.len() / head_dim.next_multiple_of(S::TILE_ROWS);
+            let tile_rows = rows_of_values::<S>(head_dim);
+            for idx in 0..n_words {
+                let words = &mut words[..head_dim];
+                join_rows::<S, P>(simd, &mut rows, words);
+                let tiles = self.out.chunks_exact_mut(n_words * tile_rows);
+                for (piece, tile) in words.chunks(tile_rows).zip(tiles) {
+                    tile[idx * tile_rows..][..piece.len()].copy_from_slice(piece);
+                }
             }
             return;
         }
-        let mut words = [0; MAX_STEPS * MAX_HEAD_DIM];
         for out in self.out.chunks_exact_mut(head_dim.next_multiple_of(S::TILE_ROWS) * S::TILE_STEPS) {
             for words in words.chunks_exact_mut(head_dim).take(S::TILE_STEPS) {
                 join_rows::<S, P>(simd, &mut rows, words);
             }
-            transpose(&words, (S::TILE_STEPS, head_dim), head_dim, out, S::TILE_STEPS);
+            transpose_words(simd, &words, (S::TILE_STEPS, head_dim), head_dim, out, S::TILE_STEPS);
         }
     }
+}
+
+/// Dimensions of a head that a tile of values has as rows: so many that all tiles have about the same.
+#[inline(always)]
+fn rows_of_values<S: Simd>(head_dim: usize) -> usize {
+    let n_tiles = head_dim.div_ceil(S::TILE_ROWS);
+    if S::TILE_STEPS == 1 { head_dim.div_ceil(n_tiles) } else { S::TILE_ROWS }
 }
 
 /// Joins the next rows, as many as a word holds numbers, into one of words, `[head_dim]`; rows that are not there are
@@ -343,7 +359,7 @@ impl<P: Factor> Kernel for Attend<'_, '_, P> {
         queries.fill(0);
         // Scores are powers of two.
         let scale = std::f32::consts::LOG2_E / (head_dim as f32).sqrt();
-        pack::<S, P>(simd, head.queries, (panel, scale), rows, queries, transpose);
+        pack::<S, P>(simd, head.queries, (panel, scale), rows, queries, transpose_words);
         sums.fill(0);
         let mut running = Running::new(simd);
         simd.prepare_tiles();
@@ -362,9 +378,9 @@ impl<P: Factor> Kernel for Attend<'_, '_, P> {
             let values = Values { words: head.values, head_dim, first: first / P::PER_WORD };
             values.add::<S, P>(simd, &scores[..n_steps * panel], sums);
         }
-        let (sums, rows) = (bytemuck::cast_slice_mut(sums), bytemuck::cast_slice_mut(rows));
-        running.divide(simd, sums);
-        transpose(sums, (head_dim, panel), panel, rows, head_dim);
+        running.divide(simd, bytemuck::cast_slice_mut(sums));
+        transpose_words(simd, sums, (head_dim, panel), panel, rows, head_dim);
+        let rows: &[f32] = bytemuck::cast_slice(rows);
         for (idx, row) in rows.chunks_exact(head_dim).take(head.n_queries).enumerate() {
             out.row(first + idx).copy_from_slice(row);
         }
@@ -383,14 +399,17 @@ impl Values<'_> {
     #[inline(always)]
     fn add<S: Simd, P: Factor>(self, simd: S, probabilities: &[u32], sums: &mut [u32]) {
         let Self { words, head_dim, first } = self;
-        let n_tiles = head_dim.div_ceil(S::TILE_ROWS);
-        let (rows, stride) = match S::TILE_STEPS {
-            1 => (head_dim.div_ceil(n_tiles), head_dim),
-            n => (S::TILE_ROWS, n_tiles * S::TILE_ROWS * n),
-        };
-        let values = &words[first / S::TILE_STEPS * stride..];
+        let rows = rows_of_values::<S>(head_dim);
+        let n_rows = head_dim.next_multiple_of(S::TILE_ROWS); // that there is room for
+        let n_used = probabilities.len() / S::TILE_COLUMNS;
         for (idx, sums) in sums.chunks_mut(rows * S::TILE_COLUMNS).enumerate() {
-            let values = &values[idx * rows * S::TILE_STEPS..];
+            let (values, stride) = match S::TILE_STEPS {
+                1 => {
+                    let tile = &words[idx * (words.len() / n_rows) * rows..];
+                    (&tile[first * rows..][..n_used * rows], rows)
+                }
+                n => (&words[first * n_rows + idx * rows * n..], n_rows * n),
+            };
             simd.tile::<P>(sums.len() / S::TILE_COLUMNS, values, stride, probabilities, sums, true);
         }
     }
@@ -445,10 +464,14 @@ impl<S: Simd> Running<S> {
     fn raise<P: Factor>(&mut self, simd: S, v: usize, scores: &[u32], sums: &mut [f32]) {
         let (columns, lanes) = (S::TILE_COLUMNS, v * S::LANES);
         let reference = self.reference[v];
-        let mut max = reference;
-        for row in scores.chunks_exact(columns) {
-            max = simd.max(max, simd.as_f32(simd.load_words(&row[lanes..])));
+        // Several maxima, so that one need not wait for the other.
+        let mut maxima = [reference; 4];
+        for rows in scores.chunks(maxima.len() * columns) {
+            for (max, row) in maxima.iter_mut().zip(rows.chunks_exact(columns)) {
+                *max = simd.max(*max, simd.as_f32(simd.load_words(&row[lanes..])));
+            }
         }
+        let max = simd.max(simd.max(maxima[0], maxima[1]), simd.max(maxima[2], maxima[3]));
         if simd.max_lane(simd.sub(max, reference)) <= HEADROOM {
             return;
         }

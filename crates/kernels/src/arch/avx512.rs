@@ -301,6 +301,32 @@ impl<const VNNI: bool, const BF16: bool, const AMX: bool> Simd for Avx512<VNNI, 
     }
 
     #[inline(always)]
+    fn transpose_four(self, rows: [&[u32]; 4], out: &mut [u32], out_stride: usize) {
+        let out = &mut out[..15 * out_stride + 4];
+        let [a, b, c, d] = rows;
+        let (a, b, c, d) = (self.load_words(a), self.load_words(b), self.load_words(c), self.load_words(d));
+        // SAFETY: see `splat`; the last column ends where `out` does.
+        unsafe {
+            let (low, high) = (_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
+            let (low_2, high_2) = (_mm512_unpacklo_epi32(c, d), _mm512_unpackhi_epi32(c, d));
+            // Column `4 * n + i` is the quarter `n` of the vector `i`.
+            let columns = [
+                _mm512_unpacklo_epi64(low, low_2),
+                _mm512_unpackhi_epi64(low, low_2),
+                _mm512_unpacklo_epi64(high, high_2),
+                _mm512_unpackhi_epi64(high, high_2),
+            ];
+            for (i, column) in columns.into_iter().enumerate() {
+                let out = out.as_mut_ptr().add(i * out_stride);
+                _mm_storeu_si128(out.cast(), _mm512_extracti32x4_epi32::<0>(column));
+                _mm_storeu_si128(out.add(4 * out_stride).cast(), _mm512_extracti32x4_epi32::<1>(column));
+                _mm_storeu_si128(out.add(8 * out_stride).cast(), _mm512_extracti32x4_epi32::<2>(column));
+                _mm_storeu_si128(out.add(12 * out_stride).cast(), _mm512_extracti32x4_epi32::<3>(column));
+            }
+        }
+    }
+
+    #[inline(always)]
     fn prepare_tiles(self) {
         if AMX {
             amx::configure();

@@ -47,40 +47,35 @@ impl PackedRows {
         let tiles = words.chunks_exact_mut(n_words * S::TILE_ROWS);
         for (first, tile) in (0..input.n_rows).step_by(S::TILE_ROWS).zip(tiles) {
             let rows = first..input.n_rows.min(first + S::TILE_ROWS);
+            if precision == Precision::F32 {
+                // Its numbers are words as they are.
+                let data = bytemuck::cast_slice(&input.data[first * input.stride..]);
+                lay_tile(simd, data, (rows.len(), input.stride), n_words, tile, S::TILE_ROWS);
+                continue;
+            }
             for (row, words) in rows.clone().zip(tile_rows.chunks_exact_mut(row_len)) {
                 let x = &input.data[row * input.stride..][..weights.n_in()];
                 self.scales.extend(words_of_row(simd, x, precision, words));
             }
-            lay_tile::<S>(tile_rows, (rows.len(), row_len), n_words, tile, S::TILE_ROWS);
+            lay_tile(simd, tile_rows, (rows.len(), row_len), n_words, tile, S::TILE_ROWS);
         }
     }
 }
 
-/// Writes a row as words of numbers of some precision, with zeros behind them. Returns what bytes stand for.
+/// Writes a row as words of bytes or else of bf16, with zeros behind them. Returns what bytes stand for.
 #[inline(always)]
 fn words_of_row<S: Simd>(simd: S, x: &[f32], precision: Precision, words: &mut [u32]) -> Option<RowScale> {
-    let scale = match precision {
-        Precision::F32 => {
-            let numbers: &mut [f32] = bytemuck::cast_slice_mut(words);
-            for_each_vector(
-                simd,
-                x,
-                #[inline(always)]
-                |at, x| simd.store(x, &mut numbers[at..]),
-            );
-            None
-        }
-        Precision::Bf16 => {
-            let halves: &mut [u16] = bytemuck::cast_slice_mut(words);
-            for_each_vector(
-                simd,
-                x,
-                #[inline(always)]
-                |at, x| simd.store_bf16(x, &mut halves[at..]),
-            );
-            None
-        }
-        Precision::Int8 => Some(bytes_of_row(simd, x, bytemuck::cast_slice_mut(words))),
+    let scale = if precision == Precision::Int8 {
+        Some(bytes_of_row(simd, x, bytemuck::cast_slice_mut(words)))
+    } else {
+        let halves: &mut [u16] = bytemuck::cast_slice_mut(words);
+        for_each_vector(
+            simd,
+            x,
+            #[inline(always)]
+            |at, x| simd.store_bf16(x, &mut halves[at..]),
+        );
+        None
     };
     words[x.len().next_multiple_of(S::LANES) / precision.per_word()..].fill(0);
     scale

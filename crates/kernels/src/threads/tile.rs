@@ -30,7 +30,8 @@ impl Threads {
     }
 
     /// Cuts a matrix of `n_columns` into tiles of up to `rows` x `columns` and calls `task(rows, columns, tile)` for
-    /// each.
+    /// each: from top to bottom in the first columns, then in the next, so that what a task reads for its columns is
+    /// still in a near cache when the next begins.
     ///
     /// # Panics
     /// If `matrix` is not a multiple of `n_columns`, or a tile has no rows or columns.
@@ -47,7 +48,7 @@ impl Threads {
         let (n_down, n_across) = (n_rows.div_ceil(rows), n_columns.div_ceil(columns));
         let start = Shares(matrix.as_mut_ptr());
         self.run(n_down * n_across, &|idx| {
-            let (down, across) = (idx / n_across * rows, idx % n_across * columns);
+            let (down, across) = (idx % n_down * rows, idx / n_down * columns);
             let (rows, columns) =
                 (down..(down + rows).min(n_rows), across..(across + columns).min(n_columns));
             let start = &start; // all of it, because the pointer alone may not be shared
