@@ -4,16 +4,17 @@
 //! Hann window of 400 samples every 160, squared magnitudes, Slaney's mel filters, the logarithm
 //! to base 10 of at least 1e-10, clamped to 8 below the maximum, `(x + 4) / 4`.
 //!
-//! [`FrameAnalysis`] computes one frame from its 400 samples and knows nothing of its neighbours,
-//! so that a frame has the same bits however the waveform arrives.
+//! [`FrameAnalysis`] computes each frame from its 400 samples alone, so that it has the same bits
+//! however the waveform arrives and on whichever thread it is computed.
 
 mod filters;
 mod frames;
+mod log;
 #[cfg(test)]
 mod tests;
 
 pub use filters::mel_filters;
-pub(crate) use frames::{FrameAnalysis, FrameStream};
+pub(crate) use frames::{FrameAnalysis, Framer, Frames};
 
 use crate::Error;
 
@@ -69,15 +70,9 @@ pub fn log_mel(waveform: &[f32], n_mels: usize) -> Result<LogMel, Error> {
     if waveform.is_empty() {
         return Err(Error::Empty);
     }
-    let mut analysis = FrameAnalysis::new(n_mels);
-    let padded = reflect(waveform);
-    let n_frames = waveform.len() / HOP_LENGTH;
-    let mut frames = vec![0.0; n_frames * n_mels]; // [n_frames, n_mels]
-    let samples = padded.windows(N_FFT).step_by(HOP_LENGTH);
-    for (frame, samples) in frames.chunks_exact_mut(n_mels).zip(samples) {
-        analysis.log_energies(samples, frame);
-    }
-    let maximum = frames.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let (padded, n_frames) = (reflect(waveform), waveform.len() / HOP_LENGTH);
+    let n_used = if n_frames == 0 { 0 } else { (n_frames - 1) * HOP_LENGTH + N_FFT };
+    let Frames { values: frames, maximum } = FrameAnalysis::new(n_mels).frames(&padded[..n_used]);
     let mut values = vec![0.0; n_mels * n_frames]; // [n_mels, n_frames]
     normalise(&frames, n_mels, maximum, n_frames, &mut values);
     Ok(LogMel { n_mels, values })

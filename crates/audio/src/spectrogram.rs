@@ -1,18 +1,19 @@
 //! The log-mel features of a whole recording, in memory that does not grow with it.
 
-use std::fs::File;
-use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
+mod builder;
+#[cfg(test)]
+mod tests;
+mod values;
+
 use std::ops::{ControlFlow, Range};
 use std::panic::resume_unwind;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Mutex, PoisonError};
 use std::thread;
 
-use crate::mel::{FrameStream, HOP_LENGTH, N_FFT, normalise, normalised};
+use crate::mel::{HOP_LENGTH, N_FFT, normalise, normalised};
 use crate::{AudioReader, Error, SAMPLE_RATE, VadOptions, VoiceActivity, speech_spans};
-
-#[cfg(test)]
-mod tests;
+use builder::Builder;
+use values::Values;
 
 /// The log-mel features of a whole recording, from which the transcriber cuts its windows.
 ///
@@ -39,20 +40,15 @@ pub struct SpectrogramOptions {
     pub memory_bytes: usize,
     /// Listen for speech too, see [`Spectrogram::speech`].
     pub voice_activity: bool,
+    /// Threads that compute features while a recording is read, eight at most; with one it is the caller's.
+    pub threads: usize,
 }
 
 impl Default for SpectrogramOptions {
-    /// 64 MiB: 35 minutes with 80 mel bands, 22 minutes with 128. Nobody listens for speech.
+    /// 64 MiB: 35 minutes with 80 mel bands, 22 minutes with 128. Nobody listens for speech. One thread.
     fn default() -> Self {
-        Self { memory_bytes: 64 << 20, voice_activity: false }
+        Self { memory_bytes: 64 << 20, voice_activity: false, threads: 1 }
     }
-}
-
-/// Logarithmic energies before clamping, `[n_frames, n_mels]`.
-#[derive(Debug)]
-enum Values {
-    Memory(Vec<f32>),
-    File(Mutex<File>),
 }
 
 impl Spectrogram {
@@ -107,9 +103,9 @@ impl Spectrogram {
     pub fn from_chunks(
         mut next: impl FnMut(&mut Vec<f32>) -> bool + Send,
         n_mels: usize,
+        options: &SpectrogramOptions,
     ) -> Result<Self, Error> {
-        let go_on = |_| ControlFlow::Continue(());
-        Self::of_chunks(|chunk| Ok(next(chunk)), n_mels, &SpectrogramOptions::default(), go_on)
+        Self::of_chunks(|chunk| Ok(next(chunk)), n_mels, options, |_| ControlFlow::Continue(()))
     }
 
     fn of_chunks(
@@ -118,8 +114,8 @@ impl Spectrogram {
         options: &SpectrogramOptions,
         mut progress: impl FnMut(f64) -> ControlFlow<()>,
     ) -> Result<Self, Error> {
-        let mut builder = Builder::new(n_mels, options);
         thread::scope(|scope| {
+            let mut builder = Builder::with_threads(n_mels, options, scope);
             let (full, mut chunks) = sync_channel(CHUNKS_AHEAD);
             let (empty, used) = sync_channel(2 * CHUNKS_AHEAD + 2);
             scope.spawn(move || send_all(next, &full, &used));
@@ -136,7 +132,7 @@ impl Spectrogram {
                 builder.push(&chunk)?;
                 // The decoder may have finished already, and needs no more buffers then.
                 let _ = empty.try_send(chunk);
-                if progress(builder.frames.n_samples() as f64 / SAMPLE_RATE as f64).is_break() {
+                if progress(builder.n_samples() as f64 / SAMPLE_RATE as f64).is_break() {
                     return Err(Error::Stopped);
                 }
             }
@@ -271,24 +267,10 @@ impl Spectrogram {
 
     /// Writes `n_frames` frames, all of which there are, to the columns of a window from `column` on.
     fn cut(&self, start_frame: usize, n_frames: usize, column: usize, out: &mut [f32]) -> Result<(), Error> {
-        let Self { n_mels, maximum, .. } = *self;
-        let n_columns = out.len() / n_mels;
-        match &self.values {
-            _ if n_frames == 0 => {}
-            Values::Memory(values) => {
-                let values = &values[start_frame * n_mels..][..n_frames * n_mels];
-                normalise(values, n_mels, maximum, n_columns, &mut out[column..]);
-            }
-            Values::File(file) => {
-                let mut values = vec![0.0; READ_FRAMES * n_mels];
-                for first in (0..n_frames).step_by(READ_FRAMES) {
-                    let values = &mut values[..READ_FRAMES.min(n_frames - first) * n_mels];
-                    read_values(file, (start_frame + first) * n_mels, values)?;
-                    normalise(values, n_mels, maximum, n_columns, &mut out[column + first..]);
-                }
-            }
-        }
-        Ok(())
+        let (maximum, n_columns) = (self.maximum, out.len() / self.n_mels);
+        self.values.for_each_piece(start_frame, n_frames, |first, values| {
+            normalise(values, self.n_mels, maximum, n_columns, &mut out[column + first..]);
+        })
     }
 }
 
@@ -299,9 +281,6 @@ const SILENCE: f32 = -10.0;
 fn n_audible(n_samples: u64) -> usize {
     if n_samples == 0 { 0 } else { (n_samples + N_FFT as u64 / 2).div_ceil(HOP_LENGTH as u64) as usize }
 }
-
-/// Frames that are read from the file at once.
-const READ_FRAMES: usize = 128;
 
 /// How many chunks the thread that decodes or makes them may be ahead.
 const CHUNKS_AHEAD: usize = 4;
@@ -343,114 +322,4 @@ fn listen(
     }
     activity.finish(&mut probabilities);
     probabilities
-}
-
-/// A spectrogram in the making.
-struct Builder {
-    frames: FrameStream,
-    sink: Sink,
-}
-
-/// Where frames go while there may be more of them than memory should hold.
-struct Sink {
-    maximum: f32,
-    in_memory: Vec<f32>, // [n_frames, n_mels]
-    memory_values: usize,
-    in_file: Option<BufWriter<File>>,
-}
-
-impl Builder {
-    fn new(n_mels: usize, options: &SpectrogramOptions) -> Self {
-        let sink = Sink {
-            maximum: f32::NEG_INFINITY,
-            in_memory: Vec::new(),
-            memory_values: options.memory_bytes / size_of::<f32>(),
-            in_file: None,
-        };
-        Self { frames: FrameStream::new(n_mels), sink }
-    }
-
-    fn push(&mut self, samples: &[f32]) -> Result<(), Error> {
-        self.frames.push(samples, |frame| self.sink.push(frame))
-    }
-
-    /// - `speech`: the probabilities, if anybody listened.
-    fn finish(self, speech: Option<Vec<f32>>) -> Result<Spectrogram, Error> {
-        let Self { frames, mut sink } = self;
-        let (n_mels, n_samples) = (frames.n_mels(), frames.n_samples());
-        // The frames of nothing but zeros after these are never the maximum.
-        sink.finish(frames)?;
-        let maximum = sink.maximum;
-        let values = sink.into_values(n_audible(n_samples) * n_mels)?;
-        Ok(Spectrogram { n_mels, n_samples, maximum, speech, values })
-    }
-}
-
-impl Sink {
-    fn push(&mut self, frame: &[f32]) -> Result<(), Error> {
-        self.maximum = frame.iter().fold(self.maximum, |maximum, &value| maximum.max(value));
-        if self.in_file.is_none() && self.in_memory.len() + frame.len() > self.memory_values {
-            let mut file = BufWriter::with_capacity(1 << 18, tempfile::tempfile().map_err(Error::Temporary)?);
-            write_values(&mut file, &self.in_memory)?;
-            self.in_memory = Vec::new();
-            self.in_file = Some(file);
-        }
-        match &mut self.in_file {
-            Some(file) => write_values(file, frame),
-            None => {
-                self.in_memory.extend_from_slice(frame);
-                Ok(())
-            }
-        }
-    }
-
-    fn finish(&mut self, frames: FrameStream) -> Result<(), Error> {
-        frames.finish(|frame| self.push(frame))
-    }
-
-    fn into_values(mut self, n_values: usize) -> Result<Values, Error> {
-        match self.in_file {
-            Some(file) => {
-                let file = file.into_inner().map_err(|error| Error::Temporary(error.into_error()))?;
-                Ok(Values::File(Mutex::new(file)))
-            }
-            None => {
-                self.in_memory.truncate(n_values);
-                self.in_memory.shrink_to_fit();
-                Ok(Values::Memory(self.in_memory))
-            }
-        }
-    }
-}
-
-/// Values that are made bytes at once, or of bytes.
-const VALUES: usize = 1024;
-
-fn write_values(file: &mut impl Write, values: &[f32]) -> Result<(), Error> {
-    let mut bytes = [0; VALUES * size_of::<f32>()];
-    for values in values.chunks(VALUES) {
-        let bytes = &mut bytes[..size_of_val(values)];
-        for (bytes, value) in bytes.chunks_exact_mut(size_of::<f32>()).zip(values) {
-            bytes.copy_from_slice(&value.to_le_bytes());
-        }
-        file.write_all(bytes).map_err(Error::Temporary)?;
-    }
-    Ok(())
-}
-
-/// Reads the values from the `start`-th on.
-fn read_values(file: &Mutex<File>, start: usize, values: &mut [f32]) -> Result<(), Error> {
-    let mut bytes = [0; VALUES * size_of::<f32>()];
-    // A thread that panicked with the lock held leaves only the position behind, which is set anew here.
-    let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
-    let start = (start * size_of::<f32>()) as u64;
-    file.seek(SeekFrom::Start(start)).map_err(Error::Temporary)?;
-    for values in values.chunks_mut(VALUES) {
-        let bytes = &mut bytes[..size_of_val(values)];
-        file.read_exact(bytes).map_err(Error::Temporary)?;
-        for (value, bytes) in values.iter_mut().zip(bytes.chunks_exact(size_of::<f32>())) {
-            *value = f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
-        }
-    }
-    Ok(())
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use boswell_audio::{AudioReader, N_FRAMES, Spectrogram};
+use boswell_audio::{AudioReader, N_FRAMES, Spectrogram, SpectrogramOptions};
 use boswell_model::{LoadOptions, Model};
 use boswell_transcribe::{Event, Options, Stages, SuppressTokens, Transcriber};
 
@@ -78,13 +78,16 @@ impl Run {
     fn of(args: &BenchArgs, transcriber: &Transcriber) -> Result<Self> {
         let started = Instant::now();
         let n_mels = transcriber.model().dims().n_mels;
+        let threads = transcriber.model().threads().count();
+        let shared = SpectrogramOptions { threads, ..SpectrogramOptions::default() };
         let spectrogram = match &args.audio {
             Some(path) => {
-                Spectrogram::compute(&mut AudioReader::open(path)?, n_mels, |_| ControlFlow::Continue(()))?
+                let mut reader = AudioReader::open(path)?;
+                Spectrogram::compute_with(&mut reader, n_mels, &shared, |_| ControlFlow::Continue(()))?
             }
             None => {
                 let mut noise = Noise::new(args.seconds);
-                Spectrogram::from_chunks(|chunk| noise.next_chunk(chunk), n_mels)?
+                Spectrogram::from_chunks(|chunk| noise.next_chunk(chunk), n_mels, &shared)?
             }
         };
         let mel = started.elapsed();

@@ -83,7 +83,8 @@ impl Work<'_> {
         if spectrogram.n_frames() == 0 {
             tracing::warn!("{input} holds no sound");
         }
-        progress.transcribing(spectrogram.duration_s());
+        let cannot = || format!("cannot transcribe {input}");
+        progress.transcribing(self.options.asked_s(spectrogram.duration_s()).with_context(cannot)?);
         let mut broken = None;
         let transcript = self
             .transcriber
@@ -100,7 +101,7 @@ impl Work<'_> {
                 }
                 if broken.is_some() { ControlFlow::Break(()) } else { self.interrupt.flow() }
             })
-            .with_context(|| format!("cannot transcribe {input}"))?;
+            .with_context(cannot)?;
         if let Some(error) = broken {
             return Err(error);
         }
@@ -117,16 +118,17 @@ impl Work<'_> {
 
     /// Reads a recording and computes its features; `None` after Ctrl-C.
     fn listen(&self, input: &Input, progress: &Progress<'_>) -> Result<Option<Spectrogram>> {
-        let n_mels = self.transcriber.model().dims().n_mels;
+        let model = self.transcriber.model();
         let on_read = |read_s| {
             progress.read(read_s);
             self.interrupt.flow()
         };
         let options = SpectrogramOptions {
             voice_activity: self.options.vad.is_some(),
+            threads: model.threads().count(),
             ..SpectrogramOptions::default()
         };
-        match Spectrogram::compute_with(&mut input.open()?, n_mels, &options, on_read) {
+        match Spectrogram::compute_with(&mut input.open()?, model.dims().n_mels, &options, on_read) {
             Ok(spectrogram) => Ok(Some(spectrogram)),
             Err(boswell_audio::Error::Stopped) => Ok(None),
             Err(error) => Err(error.into()),

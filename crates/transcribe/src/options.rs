@@ -6,7 +6,10 @@ use std::str::FromStr;
 use boswell_audio::{N_FRAMES, VadOptions};
 use boswell_model::Task;
 
+use crate::Error;
 use crate::error::UnknownAudioContext;
+use crate::parts::clips;
+use crate::windows::FRAMES_PER_SECOND;
 
 /// How a recording is to be transcribed. The default is openai/whisper's `transcribe()` at temperature 0.
 ///
@@ -231,9 +234,42 @@ impl Default for Options {
     }
 }
 
+impl Options {
+    /// How much of a recording of `duration_s` seconds is to be transcribed, in seconds: all of it, or its clips.
+    ///
+    /// # Errors
+    /// [`Error::Option`] if the clips make no sense.
+    pub fn asked_s(&self, duration_s: f64) -> Result<f64, Error> {
+        if self.clip_timestamps.is_empty() {
+            return Ok(duration_s);
+        }
+        let n_frames = (duration_s * FRAMES_PER_SECOND as f64).ceil() as usize;
+        let clips = clips(&self.clip_timestamps, n_frames)?;
+        let n_asked: usize = clips.iter().map(|(start, end)| end.saturating_sub(*start)).sum();
+        Ok(n_asked as f64 / FRAMES_PER_SECOND as f64)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_asked_for_is_the_recording_or_its_clips() {
+        let cases: [(&[f64], f64); 5] = [
+            (&[], 100.004),
+            (&[0.0, 20.0], 20.0),
+            (&[5.0], 95.01),
+            (&[5.0, 20.0, 90.0, 200.0], 25.01),
+            (&[9.0, 2.0], 0.0),
+        ];
+        for (clips, seconds) in cases {
+            let options = Options { clip_timestamps: clips.to_vec(), ..Options::default() };
+            assert_eq!(options.asked_s(100.004).unwrap(), seconds, "{clips:?}");
+        }
+        let options = Options { clip_timestamps: vec![-1.0], ..Options::default() };
+        assert!(options.asked_s(100.0).is_err());
+    }
 
     #[test]
     fn an_audio_context_never_leaves_out_what_is_recorded() {

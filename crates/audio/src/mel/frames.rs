@@ -1,4 +1,4 @@
-//! Frames of logarithmic mel energies, one at a time or from a stream of samples.
+//! Frames of logarithmic mel energies, from samples that arrive in pieces.
 
 use std::sync::Arc;
 
@@ -6,7 +6,13 @@ use realfft::num_complex::Complex64;
 use realfft::{RealFftPlanner, RealToComplex};
 
 use super::filters::{N_FREQS, mel_filters};
+use super::log::log10;
 use super::{HOP_LENGTH, N_FFT, PADDING};
+
+/// Products that are added up side by side.
+const LANES: usize = 4;
+/// [`N_FREQS`] and room for a band's last lanes.
+const N_POWERS: usize = N_FREQS + LANES - 1;
 
 /// Computes the logarithmic mel energies of single frames; owns the tables and the scratch space.
 pub(crate) struct FrameAnalysis {
@@ -17,14 +23,22 @@ pub(crate) struct FrameAnalysis {
     windowed: Vec<f64>,       // [N_FFT]
     spectrum: Vec<Complex64>, // [N_FREQS]
     scratch: Vec<Complex64>,
-    power: [f32; N_FREQS],
+    power: [f32; N_POWERS],
 }
 
 /// Where a mel filter's weights, which are zero almost everywhere, stand and what they weigh.
 struct Band {
     first_freq: usize,
     first_weight: usize,
-    n_weights: usize,
+    n_weights: usize, // with zeros up to whole lanes
+}
+
+/// Frames one after the other.
+pub(crate) struct Frames {
+    /// Logarithmic energies, `[n_frames, n_mels]`.
+    pub(crate) values: Vec<f32>,
+    /// The greatest of them.
+    pub(crate) maximum: f32,
 }
 
 impl FrameAnalysis {
@@ -39,8 +53,10 @@ impl FrameAnalysis {
         for row in mel_filters(n_mels).chunks_exact(N_FREQS) {
             let first_freq = row.iter().position(|&w| w != 0.0).unwrap_or(0);
             let end = row.iter().rposition(|&w| w != 0.0).map_or(first_freq, |last| last + 1);
-            bands.push(Band { first_freq, first_weight: weights.len(), n_weights: end - first_freq });
+            let n_weights = (end - first_freq).next_multiple_of(LANES);
+            bands.push(Band { first_freq, first_weight: weights.len(), n_weights });
             weights.extend_from_slice(&row[first_freq..end]);
+            weights.resize(weights.len().next_multiple_of(LANES), 0.0);
         }
         Self {
             window: hann(),
@@ -49,14 +65,21 @@ impl FrameAnalysis {
             windowed: fft.make_input_vec(),
             spectrum: fft.make_output_vec(),
             scratch: fft.make_scratch_vec(),
-            power: [0.0; N_FREQS],
+            power: [0.0; N_POWERS],
             fft,
         }
     }
 
-    /// Mel bands.
-    pub(crate) fn n_mels(&self) -> usize {
-        self.bands.len()
+    /// Computes frames that follow each other.
+    ///
+    /// - `samples`: from the first one of the first frame to the last one of the last.
+    pub(crate) fn frames(&mut self, samples: &[f32]) -> Frames {
+        let (n_mels, samples) = (self.bands.len(), samples.windows(N_FFT).step_by(HOP_LENGTH));
+        let mut values = vec![0.0; samples.len() * n_mels];
+        for (frame, samples) in values.chunks_exact_mut(n_mels).zip(samples) {
+            self.log_energies(samples, frame);
+        }
+        Frames { maximum: boswell_kernels::max(&values), values }
     }
 
     /// Computes `log10(max(energy, 1e-10))` of each mel band.
@@ -76,9 +99,15 @@ impl FrameAnalysis {
         for (out, band) in out.iter_mut().zip(&self.bands) {
             let weights = &self.weights[band.first_weight..][..band.n_weights];
             let power = &self.power[band.first_freq..][..band.n_weights];
-            let energy: f32 = weights.iter().zip(power).map(|(w, p)| w * p).sum();
-            *out = energy.max(1e-10).log10();
+            let mut sums = [0.0; LANES];
+            for (weights, power) in weights.chunks_exact(LANES).zip(power.chunks_exact(LANES)) {
+                for ((sum, weight), power) in sums.iter_mut().zip(weights).zip(power) {
+                    *sum += weight * power;
+                }
+            }
+            *out = sums.iter().sum::<f32>().max(1e-10);
         }
+        log10(out);
     }
 }
 
@@ -88,62 +117,60 @@ fn hann() -> Vec<f64> {
     (0..N_FFT).map(|i| 0.5 - 0.5 * angle(i).cos()).collect()
 }
 
-/// Cuts a waveform that arrives in pieces, of any sizes, into frames.
+/// Cuts a waveform that arrives in pieces, of any sizes, into stretches of [`Framer::STRETCH`] frames.
 ///
 /// The waveform's beginning is reflected; its end is followed by zeros, as many as one likes.
-pub(crate) struct FrameStream {
-    analysis: FrameAnalysis,
-    pending: Vec<f32>, // the samples from the next frame's first one on
-    frame: Vec<f32>,   // [n_mels]
+#[derive(Default)]
+pub(crate) struct Framer {
+    pending: Vec<f32>,
+    next: usize, // where in `pending` the next frame begins
     n_samples: u64,
+    is_ended: bool,
 }
 
-impl FrameStream {
-    pub(crate) fn new(n_mels: usize) -> Self {
-        Self {
-            analysis: FrameAnalysis::new(n_mels),
-            pending: Vec::new(),
-            frame: vec![0.0; n_mels],
-            n_samples: 0,
-        }
-    }
-
-    /// Mel bands.
-    pub(crate) fn n_mels(&self) -> usize {
-        self.analysis.n_mels()
-    }
+impl Framer {
+    /// Frames in a stretch; the last stretch may have less.
+    pub(crate) const STRETCH: usize = 128;
 
     /// Samples so far.
     pub(crate) fn n_samples(&self) -> u64 {
         self.n_samples
     }
 
-    /// Takes the waveform's next samples and gives `sink` each frame, `[n_mels]`, that they complete.
-    pub(crate) fn push<E>(
-        &mut self,
-        samples: &[f32],
-        sink: impl FnMut(&[f32]) -> Result<(), E>,
-    ) -> Result<(), E> {
+    /// Takes the waveform's next samples.
+    pub(crate) fn push(&mut self, samples: &[f32]) {
         let was_started = self.is_started();
         self.n_samples += samples.len() as u64;
+        self.pending.drain(..std::mem::take(&mut self.next));
         self.pending.extend_from_slice(samples);
         if !was_started && self.is_started() {
             self.reflect_beginning();
         }
-        self.drain(sink)
     }
 
-    /// Gives `sink` the frames that contain the waveform's last samples and zeros after them.
-    /// Every later frame would hold nothing but zeros.
-    pub(crate) fn finish<E>(mut self, sink: impl FnMut(&[f32]) -> Result<(), E>) -> Result<(), E> {
+    /// Puts zeros behind the waveform, up to the last frame that contains a sample of it. Every later frame would hold
+    /// nothing but zeros.
+    pub(crate) fn end(&mut self) {
         if !self.is_started() {
             self.pending.resize(PADDING + 1, 0.0);
             self.reflect_beginning();
-            self.n_samples = self.pending.len() as u64;
         }
+        self.is_ended = true;
         // The frame at the last sample at the earliest begins `N_FFT - 1` samples before it.
         self.pending.resize(self.pending.len() + N_FFT - 1, 0.0);
-        self.drain(sink)
+    }
+
+    /// The samples of the next stretch, from the first one of its first frame to the last one of its last; `None` if they
+    /// are not all there, or there are no more.
+    pub(crate) fn next_stretch(&mut self) -> Option<Vec<f32>> {
+        let pending = &self.pending[self.next..];
+        let n_frames = pending.windows(N_FFT).step_by(HOP_LENGTH).len().min(Self::STRETCH);
+        let is_there =
+            if self.is_ended { n_frames > 0 } else { self.is_started() && n_frames == Self::STRETCH };
+        is_there.then(|| {
+            self.next += n_frames * HOP_LENGTH;
+            pending[..(n_frames - 1) * HOP_LENGTH + N_FFT].to_vec()
+        })
     }
 
     /// Whether there are enough samples for the reflection before the first one.
@@ -154,19 +181,5 @@ impl FrameStream {
     fn reflect_beginning(&mut self) {
         let mirrored: Vec<f32> = self.pending[1..=PADDING].iter().rev().copied().collect();
         self.pending.splice(0..0, mirrored);
-    }
-
-    fn drain<E>(&mut self, mut sink: impl FnMut(&[f32]) -> Result<(), E>) -> Result<(), E> {
-        if !self.is_started() {
-            return Ok(());
-        }
-        let mut used = 0;
-        for samples in self.pending.windows(N_FFT).step_by(HOP_LENGTH) {
-            self.analysis.log_energies(samples, &mut self.frame);
-            sink(&self.frame)?;
-            used += HOP_LENGTH;
-        }
-        self.pending.drain(..used.min(self.pending.len()));
-        Ok(())
     }
 }

@@ -54,12 +54,13 @@ fn a_recording_without_samples_has_no_frames() {
 fn values_in_a_file_are_those_in_memory() {
     let waveform = waveform(200_000);
     let in_memory = Spectrogram::from_waveform(&waveform, 80).unwrap();
-    assert!(matches!(in_memory.values, Values::Memory(_)));
+    assert!(!in_memory.values.are_in_file());
     for memory_bytes in [0, 1000, 100_000] {
-        let mut builder = Builder::new(80, &SpectrogramOptions { memory_bytes, voice_activity: false });
+        let mut builder =
+            Builder::new(80, &SpectrogramOptions { memory_bytes, ..SpectrogramOptions::default() });
         waveform.chunks(12_345).for_each(|chunk| builder.push(chunk).unwrap());
         let in_file = builder.finish(None).unwrap();
-        assert!(matches!(in_file.values, Values::File(_)));
+        assert!(in_file.values.are_in_file());
         thread::scope(|scope| {
             for start_frame in [0, 17, 1000] {
                 let (in_memory, in_file) = (&in_memory, &in_file);
@@ -106,10 +107,31 @@ fn a_waveform_may_be_made_piece_by_piece() {
         chunk.extend_from_slice(samples.unwrap_or_default());
         samples.is_some()
     };
-    let made = Spectrogram::from_chunks(next, 80).unwrap();
+    let made = Spectrogram::from_chunks(next, 80, &SpectrogramOptions::default()).unwrap();
     let whole = Spectrogram::from_waveform(&waveform, 80).unwrap();
     assert_eq!(made.duration_s(), whole.duration_s());
     assert!(window(&made, 5, 600) == window(&whole, 5, 600));
+}
+
+#[test]
+fn threads_compute_what_one_does() {
+    for n_samples in [0, 1, 300, 20_480, 100_000, 400_123] {
+        let waveform = waveform(n_samples);
+        let alone = Spectrogram::from_waveform(&waveform, 80).unwrap();
+        for (threads, memory_bytes) in [(2, 64 << 20), (3, 100_000), (100, 0)] {
+            let options = SpectrogramOptions { threads, memory_bytes, ..SpectrogramOptions::default() };
+            let go_on = |_| ControlFlow::Continue(());
+            let shared = Spectrogram::compute_with(&mut reader(&waveform), 80, &options, go_on).unwrap();
+            assert_eq!((shared.n_samples, shared.maximum), (alone.n_samples, alone.maximum));
+            for start_frame in [0, 100, 130, 2_000] {
+                assert!(window(&shared, start_frame, 500) == window(&alone, start_frame, 500));
+            }
+        }
+    }
+    let options = SpectrogramOptions { threads: 2, ..SpectrogramOptions::default() };
+    let stop = |_| ControlFlow::Break(());
+    let stopped = Spectrogram::compute_with(&mut reader(&waveform(400_000)), 80, &options, stop);
+    assert!(matches!(stopped, Err(Error::Stopped)));
 }
 
 #[test]

@@ -10,6 +10,7 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use boswell_audio::{AudioReader, Spectrogram, SpectrogramOptions};
 use boswell_eval::{Item, Outcome, TimedWord};
+use boswell_model::Model;
 use boswell_transcribe::{Options, Transcriber, Transcript, Word};
 use serde_json::json;
 
@@ -80,7 +81,7 @@ impl Listener {
                 [Some(start_s), end_s.is_finite().then_some(end_s)].into_iter().flatten().collect();
         }
         let Self { transcriber, last, .. } = self;
-        let spectrogram = heard(last, &item.audio, transcriber.model().dims().n_mels, options.vad.is_some())?;
+        let spectrogram = heard(last, &item.audio, transcriber.model(), options.vad.is_some())?;
         let transcript = transcriber
             .transcribe(spectrogram, &options, |_| ControlFlow::Continue(()))
             .with_context(|| format!("cannot transcribe {}", item.id))?;
@@ -99,15 +100,18 @@ impl Listener {
 fn heard<'a>(
     last: &'a mut Option<(PathBuf, Spectrogram)>,
     path: &Path,
-    n_mels: usize,
+    model: &Model,
     voice_activity: bool,
 ) -> Result<&'a Spectrogram> {
     let spectrogram = match last.take() {
         Some((last_path, spectrogram)) if last_path == path => spectrogram,
         _ => {
-            let options = SpectrogramOptions { voice_activity, ..SpectrogramOptions::default() };
+            let threads = model.threads().count();
+            let options = SpectrogramOptions { voice_activity, threads, ..SpectrogramOptions::default() };
             let mut reader = AudioReader::open(path)?;
-            Spectrogram::compute_with(&mut reader, n_mels, &options, |_| ControlFlow::Continue(()))?
+            Spectrogram::compute_with(&mut reader, model.dims().n_mels, &options, |_| {
+                ControlFlow::Continue(())
+            })?
         }
     };
     Ok(&last.insert((path.to_owned(), spectrogram)).1)

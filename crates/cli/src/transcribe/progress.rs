@@ -25,7 +25,7 @@ impl<'a> Progress<'a> {
         self.bar.set_message(format!("reading: {}", clock(read_s)));
     }
 
-    /// The whole recording is read, and so long.
+    /// The whole recording is read; so much of it is to be transcribed.
     pub(super) fn transcribing(&mut self, total_s: f64) {
         self.bar.finish_and_clear();
         self.bar = self.screen.transcription_bar((total_s * 1000.0) as u64);
