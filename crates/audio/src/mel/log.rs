@@ -1,6 +1,6 @@
 //! The logarithm of many numbers.
 
-/// `x[i] = log10(x[i])` for normal numbers above zero; absolute error below 1e-6 for results within ±38.
+/// `x[i] = log10(x[i])` for normal numbers above zero; error below 2e-7 of the result, or of 1 where that is more.
 ///
 /// It is made of operations that compilers turn into vectors everywhere, so that a recording has the same features to
 /// the bit on every machine.
