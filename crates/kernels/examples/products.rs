@@ -16,6 +16,11 @@ use boswell_kernels::{
     Attention, Epilogue, Input, InstructionSet, Linear, Precision, Threads, Weights, linear,
 };
 
+/// That of `boswell`: whether matrices lie in large pages matters.
+#[cfg(target_os = "linux")]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 const ROWS: usize = 1500;
 const RUNS: usize = 31;
 
