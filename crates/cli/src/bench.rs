@@ -79,15 +79,15 @@ impl Run {
         let started = Instant::now();
         let n_mels = transcriber.model().dims().n_mels;
         let threads = transcriber.model().threads().count();
-        let shared = SpectrogramOptions { threads, ..SpectrogramOptions::default() };
+        let features = SpectrogramOptions { threads, ..SpectrogramOptions::default() };
         let spectrogram = match &args.audio {
             Some(path) => {
                 let mut reader = AudioReader::open(path)?;
-                Spectrogram::compute_with(&mut reader, n_mels, &shared, |_| ControlFlow::Continue(()))?
+                Spectrogram::compute_with(&mut reader, n_mels, &features, |_| ControlFlow::Continue(()))?
             }
             None => {
                 let mut noise = Noise::new(args.seconds);
-                Spectrogram::from_chunks(|chunk| noise.next_chunk(chunk), n_mels, &shared)?
+                Spectrogram::from_chunks(|chunk| noise.next_chunk(chunk), n_mels, &features)?
             }
         };
         let mel = started.elapsed();

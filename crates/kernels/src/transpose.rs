@@ -5,8 +5,8 @@ use crate::arch::Simd;
 /// Writes rows as columns: `out[column * out_stride + row] = rows[row * stride + column]`. Meant for blocks that fit in
 /// the first-level cache.
 ///
-/// - `rows`: `[n_rows, stride]`, of which the first `n_columns` columns are read; with more columns than that, rows
-///   overlap.
+/// - `rows`: `[n_rows, stride]`, of which the first `n_columns` columns are read; where `n_columns` is more than `stride`,
+///   rows overlap.
 /// - `out`: `[n_columns, out_stride]`, of which the first `n_rows` columns are written.
 #[inline(always)]
 pub(crate) fn transpose<T: Copy>(
