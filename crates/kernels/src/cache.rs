@@ -28,9 +28,11 @@ pub enum CachePrecision {
 /// The keys and values of one layer for one sequence.
 ///
 /// Both stand in panels as wide as a register tile, so that they are read from start to end: keys as
-/// `[n_head, panels of positions, head_dim, panel]`, values as `[n_head, panels of dimensions, capacity, panel]`.
+/// `[n_head, panels of positions, head_dim, panel]`, values as `[n_head, panels of dimensions, capacity, panel]`. Memory
+/// grows with what is held: few windows have as many tokens as a model could write.
 pub struct KeyValues {
     shape: Shape,
+    limit: usize, // of positions
     len: usize,
     keys: Numbers,
     values: Numbers,
@@ -42,9 +44,12 @@ pub struct KeyValues {
 struct Shape {
     n_head: usize,
     head_dim: usize,
-    capacity: usize,
+    capacity: usize, // positions that there is memory for
     panel: usize,
 }
+
+/// Positions that memory is taken for at first.
+const FIRST_CAPACITY: usize = 64;
 
 impl Shape {
     /// Numbers of one head's keys.
@@ -81,8 +86,8 @@ impl Numbers {
         }
     }
 
-    /// Takes the numbers of some ranges over from `other`, which has as many.
-    fn copy_from(&mut self, other: &Self, ranges: impl Iterator<Item = Range<usize>>) {
+    /// Takes numbers over from `other`: ranges of it, each to a place.
+    fn copy_from(&mut self, other: &Self, ranges: impl Iterator<Item = (Range<usize>, usize)>) {
         match (self, other) {
             (Self::F32(to), Self::F32(from)) => copy(from.numbers(), to.numbers_mut(), ranges),
             (Self::F16(to), Self::F16(from)) => copy(from.halves(), to.halves_mut(), ranges),
@@ -92,8 +97,8 @@ impl Numbers {
     }
 }
 
-fn copy<N: Copy>(from: &[N], to: &mut [N], ranges: impl Iterator<Item = Range<usize>>) {
-    ranges.for_each(|range| to[range.clone()].copy_from_slice(&from[range]));
+fn copy<N: Copy>(from: &[N], to: &mut [N], ranges: impl Iterator<Item = (Range<usize>, usize)>) {
+    ranges.for_each(|(range, place)| to[place..][..range.len()].copy_from_slice(&from[range]));
 }
 
 /// A number of a cache: how it is written, and how a vector of them is read.
@@ -140,28 +145,44 @@ impl Number for i8 {
 }
 
 impl Clone for KeyValues {
-    /// Copies what is held, and reserves as much room.
+    /// Copies what is held, with as much memory.
     fn clone(&self) -> Self {
-        let Shape { n_head, head_dim, capacity, .. } = self.shape;
-        let mut clone = Self::new(n_head, head_dim, capacity, self.keys.precision());
-        clone.follow(self, 0);
-        clone
+        self.with_capacity(self.shape.capacity)
     }
 }
 
 impl KeyValues {
-    /// Room for `capacity` positions.
+    /// For up to `limit` positions; holds none.
     ///
     /// # Panics
     /// If a head is wider than [`MAX_HEAD_DIM`].
-    pub fn new(n_head: usize, head_dim: usize, capacity: usize, precision: CachePrecision) -> Self {
+    pub fn new(n_head: usize, head_dim: usize, limit: usize, precision: CachePrecision) -> Self {
         assert!(head_dim <= MAX_HEAD_DIM, "a head of {head_dim} is wider than {MAX_HEAD_DIM}");
         let panel = InstructionSet::detect().tile().columns;
-        let shape = Shape { n_head, head_dim, capacity, panel };
-        let keys = Numbers::zeroed(n_head * shape.keys_len(), precision);
-        let values = Numbers::zeroed(n_head * shape.values_len(), precision);
+        let shape = Shape { n_head, head_dim, capacity: 0, panel };
+        let [keys, values] = [(); 2].map(|()| Numbers::zeroed(0, precision));
         let [key_scales, value_scales] = [(); 2].map(|()| vec![1.0; n_head * head_dim]);
-        Self { shape, len: 0, keys, values, key_scales, value_scales }
+        Self { shape, limit, len: 0, keys, values, key_scales, value_scales }
+    }
+
+    /// The same with memory for so many positions.
+    fn with_capacity(&self, capacity: usize) -> Self {
+        let Shape { n_head, head_dim, .. } = self.shape;
+        let precision = self.keys.precision();
+        let mut new = Self::new(n_head, head_dim, self.limit, precision);
+        new.shape.capacity = capacity;
+        new.keys = Numbers::zeroed(n_head * new.shape.keys_len(), precision);
+        new.values = Numbers::zeroed(n_head * new.shape.values_len(), precision);
+        new.follow(self, 0);
+        new
+    }
+
+    /// Makes sure that there is memory for so many positions: if there is too little, it becomes at least twice as much.
+    fn reserve(&mut self, n: usize) {
+        let Shape { capacity, .. } = self.shape;
+        if n > capacity {
+            *self = self.with_capacity(n.max(2 * capacity).max(FIRST_CAPACITY).min(self.limit));
+        }
     }
 
     /// The number of positions held.
@@ -185,11 +206,16 @@ impl KeyValues {
     /// If there is no room, the rows are not whole, or the cache is of bytes and holds something: how much a byte
     /// is worth is settled by all positions together.
     pub fn extend(&mut self, threads: &Threads, rows: &[f32]) {
-        let Shape { n_head, head_dim, capacity, .. } = self.shape;
+        let Shape { n_head, head_dim, .. } = self.shape;
         let n_state = n_head * head_dim;
         assert!(rows.len().is_multiple_of(2 * n_state), "the rows are not of keys and values");
         let n = rows.len() / (2 * n_state);
-        assert!(self.len + n <= capacity, "{} positions are more than the room for {capacity}", self.len + n);
+        let limit = self.limit;
+        assert!(self.len + n <= limit, "{} positions are more than the room for {limit}", self.len + n);
+        if n == 0 {
+            return;
+        }
+        self.reserve(self.len + n);
         let first = self.len;
         self.len += n;
         if self.keys.precision() == CachePrecision::Int8 {
@@ -226,22 +252,24 @@ impl KeyValues {
     /// # Panics
     /// If the caches differ in shape or precision, or one holds less than `n_same` positions.
     pub fn follow(&mut self, other: &Self, n_same: usize) {
-        assert_eq!(self.shape, other.shape, "a cache cannot follow one of another shape");
-        assert_eq!(
-            self.keys.precision(),
-            other.keys.precision(),
-            "a cache cannot follow one of other numbers"
-        );
+        let kind = |cache: &Self| (Shape { capacity: cache.limit, ..cache.shape }, cache.keys.precision());
+        assert_eq!(kind(self), kind(other), "a cache cannot follow one of another shape or other numbers");
         assert!(n_same <= self.len.min(other.len), "{n_same} positions are not held by both caches");
-        let Shape { n_head, head_dim, capacity, panel } = self.shape;
-        let (keys_len, values_len) = (self.shape.keys_len(), self.shape.values_len());
+        self.reserve(other.len);
+        let (to, from) = (self.shape, other.shape);
+        let Shape { n_head, head_dim, panel, .. } = from;
         // Keys stand in panels of positions: the one that is partly the same is copied too.
         let panels = n_same / panel * panel * head_dim..other.len.next_multiple_of(panel) * head_dim;
-        let keys = (0..n_head).map(|head| head * keys_len + panels.start..head * keys_len + panels.end);
+        let places = |range: &Range<usize>, from: usize, to: usize| {
+            (from + range.start..from + range.end, to + range.start)
+        };
+        let keys = (0..n_head).map(|head| places(&panels, head * from.keys_len(), head * to.keys_len()));
         self.keys.copy_from(&other.keys, keys);
         let rows = n_same * panel..other.len * panel;
-        let values = (0..n_head * values_len).step_by(capacity * panel);
-        self.values.copy_from(&other.values, values.map(|at| at + rows.start..at + rows.end));
+        let n_value_panels = n_head * head_dim.div_ceil(panel);
+        let values = (0..n_value_panels)
+            .map(|idx| places(&rows, idx * from.capacity * panel, idx * to.capacity * panel));
+        self.values.copy_from(&other.values, values);
         self.key_scales.copy_from_slice(&other.key_scales);
         self.value_scales.copy_from_slice(&other.value_scales);
         self.len = other.len;

@@ -131,3 +131,28 @@ fn a_full_cache_takes_no_more() {
     let mut cache = KeyValues::new(1, 4, 2, CachePrecision::F32);
     cache.extend(&Threads::new(1), &[0.0; 24]);
 }
+
+#[test]
+fn memory_grows_with_what_is_held() {
+    let threads = Threads::new(1);
+    let (n_head, head_dim) = (2, 20);
+    let rows = numbers(448 * 2 * n_head * head_dim, 3);
+    let query = numbers(n_head * head_dim, 8);
+    let mut grown = KeyValues::new(n_head, head_dim, 448, CachePrecision::F16);
+    assert_eq!(grown.shape.capacity, 0);
+    let mut capacities = Vec::new();
+    for (idx, row) in rows.chunks(2 * n_head * head_dim).enumerate() {
+        grown.extend(&threads, row);
+        capacities.push(grown.shape.capacity);
+        if [1, 64, 65, 200, 448].contains(&(idx + 1)) {
+            let mut at_once = KeyValues::new(n_head, head_dim, 448, CachePrecision::F16);
+            at_once.extend(&threads, &rows[..(idx + 1) * 2 * n_head * head_dim]);
+            let [mut x, mut y] = [(); 2].map(|()| vec![0.0; n_head * head_dim]);
+            attend(&grown, idx + 1, &query, &mut x);
+            attend(&at_once, idx + 1, &query, &mut y);
+            assert_eq!(x, y, "{} positions", idx + 1);
+        }
+    }
+    capacities.dedup();
+    assert_eq!(capacities, [64, 128, 256, 448]);
+}
