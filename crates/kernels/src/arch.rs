@@ -89,6 +89,8 @@ pub trait Simd: Copy {
     fn dot_bf16(self, x: Self::Words, y: Self::Words, sum: Self::F32) -> Self::F32;
     /// `sum + x[0] * y[0] + … + x[3] * y[3]` for the four bytes in each word: unsigned in `x`, signed in `y`.
     fn dot_bytes(self, x: Self::Words, y: Self::Words, sum: Self::Words) -> Self::Words;
+    /// The lower and the upper four bits of each byte, as bytes of 0 to 15.
+    fn nibbles(self, x: Self::Words) -> [Self::Words; 2];
     /// Pairs of bf16, rounded to nearest: the first of each from `x`, the second from `y`. No lane is NaN.
     fn join_bf16(self, x: Self::F32, y: Self::F32) -> Self::Words;
     /// The first [`Simd::LANES`] half-precision numbers of `x`. Panics if there are fewer.
@@ -122,7 +124,7 @@ pub trait Simd: Copy {
     /// - `a`: `[n_k / TILE_STEPS, a_stride / TILE_STEPS, TILE_STEPS]`, pieces of rows, of which the first `rows` are
     ///   read; if pieces are longer than a word, there is room for [`Simd::TILE_ROWS`].
     /// - `b`: `[n_k, TILE_COLUMNS]`, `n_k` a multiple of [`Simd::TILE_STEPS`].
-    /// - `out`: `[rows, TILE_COLUMNS]`, overwritten, or added to if `accumulate`.
+    /// - `out`: `[rows, TILE_COLUMNS]`, overwritten, or added to if `accumulate`. What stands behind may be overwritten.
     fn tile<P: Product>(
         self,
         rows: usize,
@@ -437,6 +439,35 @@ fn tile_of<S: Simd, P: Product, const ROWS: usize, const VECTORS: usize>(
     }
 }
 
+/// The body of [`Simd::tile`] for one row in pieces of [`Simd::TILE_STEPS`] words, without AMX.
+#[inline(always)]
+fn row_of_pieces<S: Simd, P: Product, const VECTORS: usize>(
+    simd: S,
+    a: &[u32],
+    a_stride: usize,
+    b: &[u32],
+    out: &mut [u32],
+    accumulate: bool,
+) {
+    let columns = VECTORS * S::LANES;
+    let mut sums = [P::zero(simd); VECTORS];
+    if accumulate {
+        for (v, sum) in sums.iter_mut().enumerate() {
+            *sum = P::load(simd, &out[v * S::LANES..]);
+        }
+    }
+    for (a, b) in a.chunks(a_stride).zip(b.chunks_exact(S::TILE_STEPS * columns)) {
+        for (a, b) in a[..S::TILE_STEPS].iter().zip(b.chunks_exact(columns)) {
+            for (v, sum) in sums.iter_mut().enumerate() {
+                *sum = P::add(simd, *a, simd.load_words(&b[v * S::LANES..]), *sum);
+            }
+        }
+    }
+    for (v, sum) in sums.into_iter().enumerate() {
+        P::store(simd, sum, &mut out[v * S::LANES..]);
+    }
+}
+
 /// Implements [`Simd::tile`] by [`tile_of`] with the number of rows as a constant; by AMX where that is there.
 macro_rules! tile {
     ($vectors:literal vectors, [$($n:literal)*] rows $(, $is_amx:ident by $amx:ident)?) => {
@@ -451,7 +482,13 @@ macro_rules! tile {
             accumulate: bool,
         ) {
             $(if $is_amx {
-                return $amx::tile::<P>(rows, a, a_stride, b, out, accumulate);
+                // A row of bytes takes as long as the panel takes to be read.
+                return match rows {
+                    1 if P::PER_WORD == 4 => {
+                        $crate::arch::row_of_pieces::<Self, P, $vectors>(self, a, a_stride, b, out, accumulate)
+                    }
+                    _ => $amx::tile::<P>(rows, a, a_stride, b, out, accumulate),
+                };
             })?
             match rows {
                 $($n => $crate::arch::tile_of::<Self, P, $n, $vectors>(self, a, a_stride, b, out, accumulate),)*

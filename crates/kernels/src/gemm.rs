@@ -1,8 +1,9 @@
 //! Matrix products: linear layers over packed weights.
 //!
-//! Weights are packed once, see [`Weights`]. A task packs the rows of its part of the input the same way, so that the
-//! inner loop reads both in order. Tall inputs (the encoder) are cut by rows, thin ones (the decoder) by panels.
+//! Weights are packed once, see [`Weights`]. Inputs are packed the same way, so that the inner loop reads both in order:
+//! tall ones (the encoder's) are cut by rows, which each task packs for itself, thin ones (the decoder's) by panels.
 
+mod coarse;
 mod normed;
 mod rows;
 mod weights;
@@ -15,12 +16,15 @@ use crate::threads::{Threads, TileMut};
 use crate::vector::{gelu_rough, gelu_vector};
 use rows::{PackedRows, RowScale};
 
+pub use coarse::Coarse;
 pub use normed::{mlp, normed_linear};
 pub use weights::{Precision, Weights, Words};
 
 /// Rows that a task of a tall product takes at most. Each task reads all weights, so with far fewer it waits for those;
 /// with more, its packed rows do not stay in a second-level cache.
 const ROWS_PER_TASK: usize = 256;
+/// Words of packed rows that a task takes at most: 1 MiB.
+const WORDS_PER_TASK: usize = 1 << 18;
 /// An upper bound of `TILE_COLUMNS`.
 const MAX_COLUMNS: usize = 32;
 /// An upper bound of `TILE_ROWS * TILE_COLUMNS`.
@@ -101,45 +105,56 @@ pub fn linear(threads: &Threads, input: Input<'_>, layer: &Linear, epilogue: Epi
         return;
     }
     assert!((n_rows - 1) * stride + weights.n_in() <= data.len(), "the input is shorter than its rows");
-    let (rows, columns) = match tall_tasks(threads, n_rows, weights, ROWS_PER_TASK) {
-        Some(rows) => (rows, n_out),
-        None => {
-            let panel = weights.tile().columns;
-            (n_rows, n_out.div_ceil(panel).div_ceil(4 * threads.count()).max(1) * panel)
-        }
-    };
-    threads.for_each_tile(out, n_out, rows, columns, |rows, columns, out| {
-        PACKED_ROWS.with_borrow_mut(|packed| {
-            let input = Input { data: &data[rows.start * stride..], n_rows: rows.len(), stride };
-            multiply(input, layer, packed, Finish::new(layer, epilogue, rows, columns, out));
+    if let Some(rows) = tall_tasks(threads, n_rows, weights, ROWS_PER_TASK) {
+        threads.for_each_tile(out, n_out, rows, n_out, |rows, columns, out| {
+            PACKED_ROWS.with_borrow_mut(|packed| {
+                packed
+                    .pack(Input { data: &data[rows.start * stride..], n_rows: rows.len(), stride }, weights);
+                multiply(packed, layer, Finish::new(layer, epilogue, rows, columns, out));
+            });
         });
+        return;
+    }
+    // Not borrowed: a thread that waits for others may help with another product meanwhile.
+    let mut packed = PACKED_ROWS.take();
+    packed.pack(input, weights);
+    let columns = columns_per_task(threads, n_out, weights);
+    threads.for_each_tile(out, n_out, n_rows, columns, |rows, columns, out| {
+        multiply(&packed, layer, Finish::new(layer, epilogue, rows, columns, out));
     });
+    PACKED_ROWS.set(packed);
+}
+
+/// The columns of a task, whole panels, of a thin product.
+fn columns_per_task(threads: &Threads, n_out: usize, weights: &Weights) -> usize {
+    let panel = weights.tile().columns;
+    n_out.div_ceil(panel).div_ceil(4 * threads.count()).max(1) * panel
 }
 
 /// The rows of a task, about `at_most`, if there are enough of them for the tasks to be cut by rows.
 fn tall_tasks(threads: &Threads, n_rows: usize, weights: &Weights, at_most: usize) -> Option<usize> {
     let tile = weights.tile();
+    let at_most = at_most.min(WORDS_PER_TASK / weights.n_words());
     let n_tiles = n_rows.div_ceil(tile.rows);
     let n_tasks = n_tiles.div_ceil((at_most / tile.rows).max(1)).next_multiple_of(threads.count());
     (n_tiles >= 4 * threads.count()).then(|| n_tiles.div_ceil(n_tasks) * tile.rows)
 }
 
 thread_local! {
-    /// The packed rows of the task at hand.
+    /// The packed rows of the product at hand.
     static PACKED_ROWS: RefCell<PackedRows> = RefCell::default();
 }
 
-/// Multiplies rows with some panels of a layer's weights.
-fn multiply(input: Input<'_>, layer: &Linear, packed: &mut PackedRows, finish: Finish<'_, '_>) {
+/// Multiplies rows that are packed for a layer with some panels of its weights.
+fn multiply(rows: &PackedRows, layer: &Linear, finish: Finish<'_, '_>) {
     let weights = &layer.weights;
-    run_on(weights.set(), Block { input, weights, packed, finish });
+    run_on(weights.set(), Block { rows, weights, finish });
 }
 
 /// A task: some rows times some panels of the weights.
 struct Block<'a, 'out> {
-    input: Input<'a>,
+    rows: &'a PackedRows,
     weights: &'a Weights,
-    packed: &'a mut PackedRows,
     finish: Finish<'a, 'out>,
 }
 
@@ -181,8 +196,7 @@ impl Kernel for Block<'_, '_> {
 impl Block<'_, '_> {
     #[inline(always)]
     fn multiply<S: Simd, P: Factor>(self, simd: S) {
-        let Self { input, weights, packed, mut finish } = self;
-        packed.pack(simd, input, weights);
+        let Self { rows, weights, mut finish } = self;
         let stride = S::TILE_ROWS * S::TILE_STEPS;
         let tile_len = weights.n_words() * S::TILE_ROWS;
         let panels = finish.columns.start / S::TILE_COLUMNS..finish.columns.end.div_ceil(S::TILE_COLUMNS);
@@ -191,12 +205,12 @@ impl Block<'_, '_> {
         simd.prepare_tiles();
         for panel_idx in panels {
             let (panel, column) = (weights.panel(panel_idx), panel_idx * S::TILE_COLUMNS);
-            for (idx, tile) in packed.tiles(tile_len).enumerate() {
+            for (idx, tile) in rows.tiles(tile_len).enumerate() {
                 let first = idx * S::TILE_ROWS;
-                let n_rows = S::TILE_ROWS.min(input.n_rows - first);
+                let n_rows = S::TILE_ROWS.min(rows.n_rows() - first);
                 simd.tile::<P>(n_rows, tile, stride, panel, &mut sums, false);
                 for (idx, sums) in (first..first + n_rows).zip(sums.chunks_exact(S::TILE_COLUMNS)) {
-                    let products = Products { sums, row: packed.scale(idx), scales, column };
+                    let products = Products { sums, row: rows.scale(idx), scales, column };
                     finish.store::<S, P>(simd, idx, &products);
                 }
             }

@@ -19,7 +19,7 @@ mod vector;
 pub use arch::InstructionSet;
 pub use attention::{Attention, MAX_HEAD_DIM};
 pub use cache::{CachePrecision, KeyValues};
-pub use gemm::{Epilogue, Input, Linear, Precision, Weights, Words, linear, mlp, normed_linear};
+pub use gemm::{Coarse, Epilogue, Input, Linear, Precision, Weights, Words, linear, mlp, normed_linear};
 pub use line::Aligned;
 pub use lstm::lstm_step;
 pub use threads::Threads;

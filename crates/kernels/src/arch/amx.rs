@@ -98,15 +98,16 @@ pub(super) fn tile<P: Product>(
     accumulate: bool,
 ) {
     assert!((1..=ROWS).contains(&rows), "a tile cannot have {rows} rows");
-    let out = &mut out[..rows * COLUMNS];
-    if rows.is_multiple_of(STEPS) {
-        return whole::<P>(rows, a, a_stride, b, out, accumulate);
+    let whole_rows = rows.next_multiple_of(STEPS);
+    if out.len() >= whole_rows * COLUMNS {
+        return whole::<P>(whole_rows, a, a_stride, b, out, accumulate);
     }
+    let out = &mut out[..rows * COLUMNS];
     let mut padded = [0; ROWS * COLUMNS];
     if accumulate {
         padded[..out.len()].copy_from_slice(out);
     }
-    whole::<P>(rows.next_multiple_of(STEPS), a, a_stride, b, &mut padded, accumulate);
+    whole::<P>(whole_rows, a, a_stride, b, &mut padded, accumulate);
     out.copy_from_slice(&padded[..out.len()]);
 }
 

@@ -201,6 +201,15 @@ impl<const VNNI: bool> Simd for Avx2<VNNI> {
     }
 
     #[inline(always)]
+    fn nibbles(self, x: __m256i) -> [__m256i; 2] {
+        // SAFETY: see `splat`.
+        unsafe {
+            let lower = _mm256_set1_epi8(0x0f);
+            [_mm256_and_si256(x, lower), _mm256_and_si256(_mm256_srli_epi32::<4>(x), lower)]
+        }
+    }
+
+    #[inline(always)]
     fn join_bf16(self, x: __m256, y: __m256) -> __m256i {
         // SAFETY: see `splat`.
         unsafe {

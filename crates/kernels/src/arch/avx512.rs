@@ -237,6 +237,15 @@ impl<const VNNI: bool, const BF16: bool, const AMX: bool> Simd for Avx512<VNNI, 
     }
 
     #[inline(always)]
+    fn nibbles(self, x: __m512i) -> [__m512i; 2] {
+        // SAFETY: see `splat`.
+        unsafe {
+            let lower = _mm512_set1_epi8(0x0f);
+            [_mm512_and_si512(x, lower), _mm512_and_si512(_mm512_srli_epi32::<4>(x), lower)]
+        }
+    }
+
+    #[inline(always)]
     fn join_bf16(self, x: __m512, y: __m512) -> __m512i {
         // SAFETY: see `splat`; BF16 is there if the parameter says so. `__m512bh` is 32 bf16, as `__m512i` holds them.
         unsafe {

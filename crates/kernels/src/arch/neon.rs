@@ -177,6 +177,15 @@ impl Simd for Neon {
     }
 
     #[inline(always)]
+    fn nibbles(self, x: uint32x4_t) -> [uint32x4_t; 2] {
+        // SAFETY: see `splat`.
+        unsafe {
+            let lower = vdupq_n_u32(0x0f0f_0f0f);
+            [vandq_u32(x, lower), vandq_u32(vshrq_n_u32::<4>(x), lower)]
+        }
+    }
+
+    #[inline(always)]
     fn join_bf16(self, x: float32x4_t, y: float32x4_t) -> uint32x4_t {
         // SAFETY: see `splat`.
         unsafe {

@@ -131,6 +131,11 @@ impl Simd for Scalar {
     }
 
     #[inline(always)]
+    fn nibbles(self, x: Self::Words) -> [Self::Words; 2] {
+        [x.map(|x| x & 0x0f0f_0f0f), x.map(|x| x >> 4 & 0x0f0f_0f0f)]
+    }
+
+    #[inline(always)]
     fn join_bf16(self, x: Self::F32, y: Self::F32) -> Self::Words {
         let rounded = |x: f32| x.to_bits().wrapping_add(0x8000) >> 16;
         std::array::from_fn(|i| rounded(x[i]) | rounded(y[i]) << 16)

@@ -112,9 +112,15 @@ impl Kernel for CheckLanes {
             let scaled = simd.scale_exp2(simd.splat(1.5), simd.splat(n));
             check("scale_exp2", simd.mul(scaled, simd.splat(1.0 / n.floor().exp2())), &|_, _| 1.5);
         }
+        let bytes = words::<Bytes>(S::LANES, 6);
         let mut words = vec![0; S::LANES];
         simd.store_words(simd.splat_word((-7_i32).cast_unsigned()), &mut words);
         check("to_f32", simd.to_f32(simd.load_words(&words)), &|_, _| -7.0);
+        for (half, found) in simd.nibbles(simd.load_words(&bytes)).into_iter().enumerate() {
+            simd.store_words(found, &mut words);
+            let expected: Vec<u32> = bytes.iter().map(|word| word >> (4 * half) & 0x0f0f_0f0f).collect();
+            assert_eq!(words, expected, "nibbles {half}");
+        }
         check("as_f32", simd.as_f32(simd.splat_word(1.5_f32.to_bits())), &|_, _| 1.5);
         let halves: Vec<u16> = x.iter().map(|x| half::f16::from_f32(*x).to_bits()).collect();
         check("load_f16", simd.load_f16(&halves), &|x, _| half::f16::from_f32(x).to_f32());

@@ -32,7 +32,8 @@ pub fn normed_linear(threads: &Threads, x: &[f32], norm: [&[f32]; 2], layer: &Li
                 layer_norm(x, norm[0], norm[1], normed);
             }
             let finish = Finish::new(layer, Epilogue::Store, rows, columns, out);
-            multiply(Input::matrix(normed, n_in), layer, packed, finish);
+            packed.pack(Input::matrix(normed, n_in), layer.weights());
+            multiply(packed, layer, finish);
         });
     });
 }
@@ -65,9 +66,11 @@ pub fn mlp(threads: &Threads, x: &mut [f32], norm: [&[f32]; 2], up: &Linear, dow
             let hidden = hidden.numbers_at_least(n_rows * n_hidden);
             let between = TileMut::whole(hidden, n_hidden);
             let finish = Finish::new(up, Epilogue::Gelu, 0..n_rows, 0..n_hidden, between);
-            multiply(Input::matrix(normed, n_state), up, packed, finish);
+            packed.pack(Input::matrix(normed, n_state), up.weights());
+            multiply(packed, up, finish);
             let finish = Finish::new(down, Epilogue::Add, rows, columns, out);
-            multiply(Input::matrix(hidden, n_hidden), down, packed, finish);
+            packed.pack(Input::matrix(hidden, n_hidden), down.weights());
+            multiply(packed, down, finish);
         });
     });
 }

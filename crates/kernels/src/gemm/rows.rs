@@ -1,7 +1,7 @@
 //! The rows of an input, packed for the register tile.
 
 use super::{Input, Precision, Weights};
-use crate::arch::Simd;
+use crate::arch::{Kernel, Simd, run_on};
 use crate::line::Aligned;
 use crate::transpose::lay_tile;
 use crate::vector::for_each_vector;
@@ -17,6 +17,7 @@ pub(super) struct RowScale {
 #[derive(Default)]
 pub(super) struct PackedRows {
     words: Aligned,
+    n_rows: usize,
     len: usize,
     tile_rows: Aligned,    // the rows of one tile, before they are its columns
     scales: Vec<RowScale>, // for bytes, one for each row
@@ -35,10 +36,20 @@ impl PackedRows {
         self.scales.get(idx).copied().unwrap_or_default()
     }
 
-    /// Packs the rows of the input, `n_words` each.
     #[inline(always)]
-    pub(super) fn pack<S: Simd>(&mut self, simd: S, input: Input<'_>, weights: &Weights) {
+    pub(super) fn n_rows(&self) -> usize {
+        self.n_rows
+    }
+
+    /// Packs the rows of an input as the weights are packed that it is to be multiplied with.
+    pub(super) fn pack(&mut self, input: Input<'_>, weights: &Weights) {
+        run_on(weights.set(), Pack { rows: self, input, weights });
+    }
+
+    #[inline(always)]
+    fn pack_on<S: Simd>(&mut self, simd: S, input: Input<'_>, weights: &Weights) {
         let (n_words, precision) = (weights.n_words(), weights.precision());
+        self.n_rows = input.n_rows;
         self.len = input.n_rows.div_ceil(S::TILE_ROWS) * n_words * S::TILE_ROWS;
         let words = self.words.at_least(self.len);
         self.scales.clear();
@@ -59,6 +70,21 @@ impl PackedRows {
             }
             lay_tile(simd, tile_rows, (rows.len(), row_len), n_words, tile, S::TILE_ROWS);
         }
+    }
+}
+
+struct Pack<'a> {
+    rows: &'a mut PackedRows,
+    input: Input<'a>,
+    weights: &'a Weights,
+}
+
+impl Kernel for Pack<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        self.rows.pack_on(simd, self.input, self.weights);
     }
 }
 
@@ -85,7 +111,7 @@ fn words_of_row<S: Simd>(simd: S, x: &[f32], precision: Precision, words: &mut [
 ///
 /// Zero is a whole byte: most numbers behind a GELU are next to zero, and an error that they share would add up.
 #[inline(always)]
-fn bytes_of_row<S: Simd>(simd: S, x: &[f32], bytes: &mut [u8]) -> RowScale {
+pub(super) fn bytes_of_row<S: Simd>(simd: S, x: &[f32], bytes: &mut [u8]) -> RowScale {
     let zero = simd.splat(0.0);
     let (mut least, mut greatest) = (zero, zero);
     for_each_vector(
