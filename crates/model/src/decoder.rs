@@ -1,8 +1,11 @@
 //! The decoder: tokens so far and audio features to the logits of the next token, for a batch of rows.
 
+use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
-use boswell_kernels::{CachePrecision, Epilogue, Input, KeyValues, Linear, Precision, Threads, add, linear};
+use boswell_kernels::{
+    CachePrecision, Coarse, Epilogue, Input, KeyValues, Linear, Precision, Threads, add, linear,
+};
 
 use crate::layer::{LayerNorm, Mlp};
 use crate::loader::Loader;
@@ -69,6 +72,7 @@ pub struct Scratch {
     hidden: Vec<f32>,  // [n_tokens, 4 * n_state]
     owner: Vec<usize>, // [n_tokens]: the step that a token belongs to
     len: Vec<usize>,   // [n_tokens]: the positions that a token sees, itself included
+    is_rough: bool,    // whether the logits of the last step are
 }
 
 /// Caches of rows that are of no more use, to be filled again: as many as there are at once, mostly. Memory that comes
@@ -109,8 +113,9 @@ impl Spare {
 pub(crate) struct Decoder {
     dims: Dims,
     precision: Precision,
-    tokens: Linear,      // [n_vocab, n_state]: the embedding, and the last layer
-    positions: Vec<f32>, // [n_text_ctx, n_state]
+    tokens: Linear,         // [n_vocab, n_state]: the embedding, and the last layer
+    coarse: Option<Coarse>, // of the last layer, see `has_rough_logits`
+    positions: Vec<f32>,    // [n_text_ctx, n_state]
     blocks: Vec<Block>,
     ln: LayerNorm,
 }
@@ -127,7 +132,8 @@ struct Block {
 }
 
 impl Decoder {
-    pub(crate) fn load(loader: &Loader<'_>, dims: Dims) -> Result<Self, Error> {
+    /// Reads the decoder of a vocabulary whose first `n_text` tokens are text.
+    pub(crate) fn load(loader: &Loader<'_>, dims: Dims, n_text: usize) -> Result<Self, Error> {
         let n_state = dims.n_text_state;
         let tokens = || {
             let (name, shape) = ("decoder.token_embedding", [dims.n_vocab, n_state]);
@@ -144,10 +150,15 @@ impl Decoder {
             }
             Some(idx) => block(idx).map(Some),
         })?;
+        let tokens = embedding.into_inner().expect("its task has run")?;
+        // Timestamps and other special tokens stay exact: of these, decoding compares more than the greatest.
+        let coarse = has_rough_logits(&dims, loader.precision)
+            .then(|| Coarse::new(loader.threads, &tokens, n_text.min(dims.n_vocab)));
         Ok(Self {
             dims,
             precision: loader.precision,
-            tokens: embedding.into_inner().expect("its task has run")?,
+            tokens,
+            coarse,
             positions: loader.values("decoder.positional_embedding", &[dims.n_text_ctx, n_state])?,
             blocks: parts.into_iter().flatten().collect(),
             ln: LayerNorm::load(loader, "decoder.ln", n_state)?,
@@ -171,16 +182,15 @@ impl Decoder {
     ///
     /// - `features`: `[n_ctx, n_state]`
     /// - `caches`: those of [`caches`](Self::caches)
-    /// - `key_value`: scratch space
+    /// - `key_value`: scratch space, `[n_ctx, 2 * n_state]`
     pub(crate) fn start(
         &self,
         threads: &Threads,
         features: &[f32],
         (self_kv, mut cross_kv): (Vec<KeyValues>, Vec<KeyValues>),
-        key_value: &mut Vec<f32>, // [n_ctx, 2 * n_state]
+        key_value: &mut [f32],
     ) -> Row {
         let n_state = self.dims.n_text_state;
-        key_value.resize(features.len() * 2, 0.0);
         for (block, cross_kv) in self.blocks.iter().zip(&mut cross_kv) {
             linear(
                 threads,
@@ -209,6 +219,34 @@ impl Decoder {
         }
     }
 
+    /// Feeds one row its tokens and computes the logits it asks for, in the rough where that is faster: then
+    /// [`refine`](Self::refine) makes the greatest exact.
+    ///
+    /// # Panics
+    /// As [`run`](Self::run).
+    pub(crate) fn run_roughly(
+        &self,
+        threads: &Threads,
+        step: &mut Step<'_>,
+        logits: &mut [f32],
+        scratch: &mut Scratch,
+    ) {
+        let steps = std::slice::from_mut(step);
+        let Some(coarse) = self.coarse.as_ref().filter(|_| steps[0].n_logits == 1) else {
+            return self.run(threads, steps, None, logits, scratch);
+        };
+        self.run_blocks(threads, steps, None, scratch);
+        coarse.multiply(threads, &self.tokens, self.normed(threads, steps, scratch), logits);
+        scratch.is_rough = true;
+    }
+
+    /// Makes the greatest of some logits what it is, if [`run_roughly`](Self::run_roughly) left it in the rough.
+    pub(crate) fn refine(&self, scratch: &Scratch, among: Range<usize>, logits: &mut [f32]) {
+        if let Some(coarse) = self.coarse.as_ref().filter(|_| scratch.is_rough) {
+            coarse.refine(&self.tokens, &scratch.normed[..self.dims.n_text_state], among, logits);
+        }
+    }
+
     /// Feeds every row its tokens and computes the logits that the steps ask for, and the scores of heads to watch.
     ///
     /// - `logits`: `[n_logits, n_vocab]`, those of all steps one after the other.
@@ -220,15 +258,31 @@ impl Decoder {
         &self,
         threads: &Threads,
         steps: &mut [Step<'_>],
-        mut watch: Option<Watch<'_>>,
+        watch: Option<Watch<'_>>,
         logits: &mut [f32],
         scratch: &mut Scratch,
     ) {
+        self.run_blocks(threads, steps, watch, scratch);
+        let Dims { n_text_state: n_state, n_vocab, .. } = self.dims;
+        let normed = self.normed(threads, steps, scratch);
+        let n_logits = normed.len() / n_state;
+        assert_eq!(logits.len(), n_logits * n_vocab, "the logits are not [{n_logits}, {n_vocab}]");
+        linear(threads, Input::matrix(normed, n_state), &self.tokens, Epilogue::Store, logits);
+    }
+
+    /// Feeds every row its tokens, up to the residual stream behind the last block.
+    fn run_blocks(
+        &self,
+        threads: &Threads,
+        steps: &mut [Step<'_>],
+        mut watch: Option<Watch<'_>>,
+        scratch: &mut Scratch,
+    ) {
         self.embed(steps, scratch);
+        scratch.is_rough = false;
         for (layer, block) in self.blocks.iter().enumerate() {
             block.run(threads, &self.dims, layer, steps, watch.as_mut(), scratch);
         }
-        self.logits(threads, steps, logits, scratch);
     }
 
     /// Lays out the tokens of all steps one after the other, as embeddings with positions.
@@ -252,9 +306,9 @@ impl Decoder {
         }
     }
 
-    /// Normalises the rows that logits are wanted after, and multiplies them with the embedding.
-    fn logits(&self, threads: &Threads, steps: &[Step<'_>], logits: &mut [f32], scratch: &mut Scratch) {
-        let Dims { n_text_state: n_state, n_vocab, .. } = self.dims;
+    /// Normalises the rows that logits are wanted after: `[n_logits, n_state]`.
+    fn normed<'a>(&self, threads: &Threads, steps: &[Step<'_>], scratch: &'a mut Scratch) -> &'a [f32] {
+        let n_state = self.dims.n_text_state;
         let (mut n_seen, mut n_logits) = (0, 0);
         for Step { tokens, n_logits: k, .. } in steps {
             assert!(*k <= tokens.len(), "logits are wanted after {k} tokens of {}", tokens.len());
@@ -265,9 +319,14 @@ impl Decoder {
         }
         let normed = &mut scratch.normed[..n_logits * n_state];
         self.ln.run(threads, &scratch.x[..n_logits * n_state], normed);
-        assert_eq!(logits.len(), n_logits * n_vocab, "the logits are not [{n_logits}, {n_vocab}]");
-        linear(threads, Input::matrix(normed, n_state), &self.tokens, Epilogue::Store, logits);
+        normed
     }
+}
+
+/// Whether logits are computed in the rough: where the vocabulary, in bytes, is most of what a step reads.
+pub(crate) fn has_rough_logits(dims: &Dims, precision: Precision) -> bool {
+    let Dims { n_text_state: n_state, n_text_layer, n_vocab, .. } = *dims;
+    precision == Precision::Int8 && n_vocab * n_state > n_text_layer * 14 * n_state * n_state
 }
 
 impl Scratch {

@@ -39,11 +39,21 @@ struct Block {
 pub(crate) struct Scratch {
     n_ctx: usize,     // of the last window
     frames: Vec<f32>, // [2 * n_ctx + 2, n_mels]: zeros at both ends
-    inner: Vec<f32>,  // [2 * n_ctx + 2, n_state]: zeros at both ends
     x: Vec<f32>,      // [n_ctx, n_state]: the residual stream
     normed: Vec<f32>, // [n_ctx, n_state]
-    qkv: Vec<f32>,    // [n_ctx, 3 * n_state]
+    /// What is wide, one after the other: rows between the convolutions, `[2 * n_ctx + 2, n_state]`, with zeros at both
+    /// ends; then queries, keys and values, `[n_ctx, 3 * n_state]`.
+    wide: Vec<f32>,
     attention: Attention,
+}
+
+impl Scratch {
+    /// The audio features that were computed last, `[n_ctx, n_state]`, and room for as many keys and values, of any
+    /// contents.
+    pub(crate) fn features_and_room(&mut self) -> (&[f32], &mut [f32]) {
+        let n = 2 * self.normed.len();
+        (&self.normed, &mut self.wide[..n])
+    }
 }
 
 impl Encoder {
@@ -66,10 +76,9 @@ impl Encoder {
         Scratch {
             n_ctx: 0,
             frames: Vec::new(),
-            inner: Vec::new(),
             x: Vec::new(),
             normed: Vec::new(),
-            qkv: Vec::new(),
+            wide: Vec::new(),
             attention: self.attention(0),
         }
     }
@@ -81,13 +90,11 @@ impl Encoder {
         }
         let Dims { n_mels, n_audio_state: n_state, .. } = self.dims;
         let n_rows = 2 * n_ctx + 2;
-        for (rows, width) in [(&mut scratch.frames, n_mels), (&mut scratch.inner, n_state)] {
-            rows.resize(n_rows * width, 0.0);
-            rows[(n_rows - 1) * width..].fill(0.0);
-        }
+        scratch.frames.resize(n_rows * n_mels, 0.0);
+        scratch.frames[(n_rows - 1) * n_mels..].fill(0.0);
         scratch.x.resize(n_ctx * n_state, 0.0);
         scratch.normed.resize(n_ctx * n_state, 0.0);
-        scratch.qkv.resize(n_ctx * 3 * n_state, 0.0);
+        scratch.wide.resize(n_rows.max(3 * n_ctx) * n_state, 0.0);
         scratch.attention = self.attention(n_ctx);
         scratch.n_ctx = n_ctx;
     }
@@ -129,7 +136,7 @@ impl Encoder {
     /// The two convolutions and the positions.
     fn embed(&self, threads: &Threads, mel: &[f32], scratch: &mut Scratch) {
         let Dims { n_mels, n_audio_state: n_state, .. } = self.dims;
-        let Scratch { n_ctx, frames, inner, x, .. } = scratch;
+        let Scratch { n_ctx, frames, wide, x, .. } = scratch;
         let (n_ctx, n_frames) = (*n_ctx, 2 * *n_ctx);
         // Frames one after the other, with one of zeros at both ends: a kernel of 3 frames is then a row.
         threads.for_each_chunk(
@@ -143,8 +150,12 @@ impl Encoder {
             },
         );
         let input = Input { data: frames, n_rows: n_frames, stride: n_mels };
-        linear(threads, input, &self.conv1, Epilogue::Gelu, &mut inner[n_state..][..n_frames * n_state]);
-        let input = Input { data: inner, n_rows: n_ctx, stride: 2 * n_state };
+        let (first, rest) = wide.split_at_mut(n_state);
+        let (inner, rest) = rest.split_at_mut(n_frames * n_state);
+        first.fill(0.0);
+        rest[..n_state].fill(0.0);
+        linear(threads, input, &self.conv1, Epilogue::Gelu, inner);
+        let input = Input { data: wide, n_rows: n_ctx, stride: 2 * n_state };
         linear(threads, input, &self.conv2, Epilogue::Gelu, x);
         threads.for_each_chunk(x, FRAMES_PER_TASK * n_state, |idx, x| {
             add(x, &self.positions[idx * FRAMES_PER_TASK * n_state..][..x.len()]);
@@ -163,7 +174,8 @@ impl Block {
     }
 
     fn run(&self, threads: &Threads, n_state: usize, scratch: &mut Scratch) {
-        let Scratch { x, normed, qkv, attention, .. } = scratch;
+        let Scratch { x, normed, wide, attention, .. } = scratch;
+        let qkv = &mut wide[..3 * x.len()];
         self.attn_ln.run_with(threads, x, &self.qkv, qkv);
         attention.run(threads, qkv, normed);
         linear(threads, Input::matrix(normed, n_state), &self.out, Epilogue::Add, x);

@@ -10,7 +10,8 @@ use crate::{Checkpoint, Error, LoadOptions};
 /// Reads layers, packed before or packed now.
 pub(crate) struct Loader<'a> {
     checkpoint: &'a Checkpoint,
-    threads: &'a Threads,
+    /// The threads that compute.
+    pub(crate) threads: &'a Threads,
     /// The numbers that weights are kept in.
     pub(crate) precision: Precision,
     packed: Option<Packed>,

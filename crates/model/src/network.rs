@@ -1,11 +1,12 @@
 //! The network as a whole: mel in, logits out.
 
+use std::ops::Range;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use boswell_kernels::{KeyValues, Precision, Threads};
 
-use crate::decoder::{Decoder, Spare};
+use crate::decoder::{Decoder, Spare, has_rough_logits};
 use crate::encoder::Encoder;
 use crate::loader::Loader;
 use crate::{AudioFeatures, Checkpoint, Dims, Error, Generation, Row, Scratch, Step, Tokenizer, Watch};
@@ -38,7 +39,10 @@ impl LoadOptions {
             Precision::Bf16 => 2,
             Precision::Int8 => 1,
         };
-        checkpoint.n_parameters() * bytes_each
+        let dims = checkpoint.dims();
+        let coarse =
+            if has_rough_logits(dims, self.precision) { dims.n_vocab * dims.n_text_state / 2 } else { 0 };
+        checkpoint.n_parameters() * bytes_each + coarse as u64
     }
 }
 
@@ -51,15 +55,9 @@ pub struct Model {
     encoder: Encoder,
     decoder: Decoder,
     /// Of the window that was encoded last; windows that are encoded meanwhile have memory of their own.
-    kept: Mutex<Option<WindowScratch>>,
+    kept: Mutex<Option<crate::encoder::Scratch>>,
     /// Of rows that are done.
     spare: Mutex<Spare>,
-}
-
-/// The memory that [`Model::window`] works in.
-struct WindowScratch {
-    encoder: crate::encoder::Scratch,
-    key_value: Vec<f32>,
 }
 
 impl Model {
@@ -83,13 +81,15 @@ impl Model {
             return Err(Error::field(checkpoint.name(), "n_text_state", dims.n_text_state, expected));
         }
         let threads = Threads::new(options.threads);
+        let tokenizer = checkpoint.tokenizer()?;
         let loader = Loader::new(checkpoint, &threads, options);
-        let (encoder, decoder) = (Encoder::load(&loader, *dims)?, Decoder::load(&loader, *dims)?);
+        let encoder = Encoder::load(&loader, *dims)?;
+        let decoder = Decoder::load(&loader, *dims, tokenizer.special().eot as usize)?;
         loader.finish();
         let model = Self {
             dims: *dims,
             generation: checkpoint.generation().clone(),
-            tokenizer: checkpoint.tokenizer()?,
+            tokenizer,
             encoder,
             decoder,
             threads,
@@ -137,7 +137,8 @@ impl Model {
     /// If the features are of another width than this model's.
     pub fn start(&self, features: &AudioFeatures) -> Row {
         assert_eq!(features.n_state, self.dims.n_text_state, "the features are another model's");
-        self.decoder.start(&self.threads, &features.rows, self.caches(), &mut Vec::new())
+        let mut key_value = vec![0.0; 2 * features.rows.len()];
+        self.decoder.start(&self.threads, &features.rows, self.caches(), &mut key_value)
     }
 
     /// [`encode`](Self::encode) and [`start`](Self::start) in one, in memory that is kept from window to window:
@@ -147,11 +148,11 @@ impl Model {
     /// If `mel` has another length.
     pub fn window(&self, mel: &[f32], on_encoded: impl FnOnce()) -> Row {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let mut scratch =
-            kept.unwrap_or_else(|| WindowScratch { encoder: self.encoder.scratch(), key_value: Vec::new() });
-        let features = self.encoder.run(&self.threads, mel, &mut scratch.encoder, |_, _| {});
+        let mut scratch = kept.unwrap_or_else(|| self.encoder.scratch());
+        self.encoder.run(&self.threads, mel, &mut scratch, |_, _| {});
         on_encoded();
-        let row = self.decoder.start(&self.threads, features, self.caches(), &mut scratch.key_value);
+        let (features, key_value) = scratch.features_and_room();
+        let row = self.decoder.start(&self.threads, features, self.caches(), key_value);
         *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(scratch);
         row
     }
@@ -175,6 +176,24 @@ impl Model {
     /// tokens, or `logits` has another length.
     pub fn decode(&self, steps: &mut [Step<'_>], logits: &mut [f32], scratch: &mut Scratch) {
         self.decoder.run(&self.threads, steps, None, logits, scratch);
+    }
+
+    /// Feeds one row its tokens as [`decode`](Self::decode) does, but computes its logits in the rough where that is
+    /// faster: those of text are a little off, until [`refine`](Self::refine) makes the greatest exact.
+    ///
+    /// # Panics
+    /// As [`decode`](Self::decode).
+    pub fn decode_roughly(&self, step: &mut Step<'_>, logits: &mut [f32], scratch: &mut Scratch) {
+        self.decoder.run_roughly(&self.threads, step, logits, scratch);
+    }
+
+    /// Makes the greatest of some logits that which [`decode`](Self::decode) would have given, if `scratch` was last used
+    /// by [`decode_roughly`](Self::decode_roughly) for them. What is −∞ stays so.
+    ///
+    /// # Panics
+    /// If `among` is not in the vocabulary.
+    pub fn refine(&self, scratch: &Scratch, among: Range<usize>, logits: &mut [f32]) {
+        self.decoder.refine(scratch, among, logits);
     }
 
     /// Feeds every row its tokens as [`decode`](Self::decode) does, and tells where attention heads look.

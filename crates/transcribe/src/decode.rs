@@ -7,6 +7,7 @@
 mod sample;
 mod search;
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use boswell_model::{Dims, Model, Row, Scratch, Step, Tokenizer};
@@ -185,9 +186,10 @@ impl Decode {
     }
 
     /// Takes the logits of all rows, and puts the rows where their sequences went.
-    fn feed(&mut self, model: &Model, logits: &mut [f32]) {
+    fn feed(&mut self, model: &Model, logits: &mut [f32], scratch: &Scratch) {
         let n_logits = self.search.n_logits() * model.dims().n_vocab;
-        self.search.feed(logits.chunks_exact_mut(n_logits));
+        let refine = &mut |among: Range<usize>, logits: &mut [f32]| model.refine(scratch, among, logits);
+        self.search.feed(logits.chunks_exact_mut(n_logits), refine);
         let sources = self.search.sources();
         if sources.iter().copied().eq(0..self.rows.len()) {
             return;
@@ -234,19 +236,24 @@ pub(crate) fn step(model: &Model, decodes: &mut [&mut Decode], scratch: &mut Ste
     }
     let logits = &mut scratch.logits[..n_all];
     let mut steps: Vec<Step<'_>> = Vec::with_capacity(decodes.len());
+    let mut take_rough = true;
     for decode in decodes.iter_mut().filter(|decode| !decode.is_finished()) {
         let n_logits = decode.search.n_logits();
+        take_rough &= decode.search.takes_rough();
         for (DecodeRow { row, fed }, tokens) in decode.rows.iter_mut().zip(decode.search.sequences()) {
             let tokens = &tokens[fed.len()..];
             fed.extend_from_slice(tokens);
             steps.push(Step { row, tokens, n_logits });
         }
     }
-    model.decode(&mut steps, logits, &mut scratch.model);
+    match steps.as_mut_slice() {
+        [step] if take_rough => model.decode_roughly(step, logits, &mut scratch.model),
+        steps => model.decode(steps, logits, &mut scratch.model),
+    }
     let mut rest = logits;
     for decode in decodes.iter_mut().filter(|decode| !decode.is_finished()) {
         let logits = rest.split_off_mut(..n_logits(decode)).expect("there is room for the logits of all");
-        decode.feed(model, logits);
+        decode.feed(model, logits, &scratch.model);
     }
 }
 

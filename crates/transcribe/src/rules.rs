@@ -39,6 +39,10 @@ struct TimestampRules {
     last_initial: usize,
 }
 
+/// Makes the greatest of some logits what it is, where the model left them in the rough: see
+/// [`Model::refine`](boswell_model::Model::refine).
+pub(crate) type Refine<'a> = dyn FnMut(Range<usize>, &mut [f32]) + 'a;
+
 /// The ids that may come next, but for those whose logit is −∞.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Allowed {
@@ -78,7 +82,8 @@ impl Rules {
     ///
     /// - `logits`: `[n_vocab]`, as the model gave them. Outside the ranges they are left as they are.
     /// - `sampled`: the tokens after the start tokens.
-    pub(crate) fn apply(&self, logits: &mut [f32], sampled: &[u32]) -> Allowed {
+    /// - `refine`: makes the greatest logit of text what it is, if it is rough.
+    pub(crate) fn apply(&self, logits: &mut [f32], sampled: &[u32], refine: &mut Refine<'_>) -> Allowed {
         assert_eq!(logits.len(), self.n_vocab, "logits are not one row of the vocabulary");
         if let Some(repetition) = &self.repetition {
             repetition.apply(logits, sampled);
@@ -88,16 +93,25 @@ impl Rules {
             logits[id as usize] = f32::NEG_INFINITY;
         }
         match &self.timestamps {
-            Some(rules) => rules.apply(logits, sampled),
-            None => Allowed { text: 0..self.n_vocab, timestamps: self.n_vocab..self.n_vocab },
+            Some(rules) => rules.apply(logits, sampled, refine),
+            None => {
+                refine(0..self.n_vocab, logits);
+                Allowed { text: 0..self.n_vocab, timestamps: self.n_vocab..self.n_vocab }
+            }
         }
+    }
+
+    /// Whether they look at single logits of text, and so cannot do with rough ones.
+    pub(crate) fn look_closely(&self) -> bool {
+        self.repetition.is_some()
     }
 }
 
 impl TimestampRules {
-    fn apply(&self, logits: &mut [f32], sampled: &[u32]) -> Allowed {
+    fn apply(&self, logits: &mut [f32], sampled: &[u32], refine: &mut Refine<'_>) -> Allowed {
         logits[self.no_timestamps] = f32::NEG_INFINITY;
         let mut allowed = self.allowed(logits.len(), sampled);
+        refine(allowed.text.clone(), logits);
         // Timestamps are many and share their probability: together they count as one token.
         if log_sum_exp(&logits[allowed.timestamps.clone()]) > max(&logits[allowed.text.clone()]) {
             allowed.text = self.begin..self.begin;

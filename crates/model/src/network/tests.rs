@@ -291,3 +291,44 @@ fn a_window_may_be_shorter_and_leaves_nothing_behind() {
         assert_eq!(used.encode(&mel[..80 * 2 * 101]).rows.len(), 101 * 64);
     }
 }
+
+#[test]
+fn the_greatest_of_rough_logits_is_that_of_exact_ones() {
+    let dims = Dims {
+        n_mels: 80,
+        n_audio_ctx: 100,
+        n_audio_state: 64,
+        n_audio_head: 1,
+        n_audio_layer: 1,
+        n_vocab: 51865,
+        n_text_ctx: 448,
+        n_text_state: 64,
+        n_text_head: 1,
+        n_text_layer: 1,
+    };
+    let options = LoadOptions { threads: 2, precision: Precision::Int8, ..LoadOptions::default() };
+    let model = Model::new(&Checkpoint::random("random", dims), &options).unwrap();
+    let mel: Vec<f32> = (0..80 * 200).map(|i| (i as f32 * 0.37).sin()).collect();
+    let mut row = model.window(&mel, || {});
+    let (mut exact, mut rough) = (vec![0.0; dims.n_vocab], vec![0.0; dims.n_vocab]);
+    let mut scratch = Scratch::default();
+    let n_text = model.tokenizer().special().eot as usize;
+    let greatest = |logits: &[f32]| (0..n_text).max_by(|a, b| logits[*a].total_cmp(&logits[*b])).unwrap();
+    let mut token = 50258;
+    for position in 0..60 {
+        let tokens = &[token];
+        model.decode(&mut [Step { row: &mut row, tokens, n_logits: 1 }], &mut exact, &mut scratch);
+        let mut refined = exact.clone();
+        model.refine(&scratch, 0..dims.n_vocab, &mut refined);
+        assert_eq!(refined, exact);
+        row.truncate(position);
+        model.decode_roughly(&mut Step { row: &mut row, tokens, n_logits: 1 }, &mut rough, &mut scratch);
+        let n_same = rough.iter().zip(&exact).take(n_text).filter(|(x, y)| x == y).count();
+        assert!(n_same < n_text / 100, "{n_same} logits of text are exact at once");
+        assert_eq!(rough[n_text..], exact[n_text..]);
+        model.refine(&scratch, 0..n_text, &mut rough);
+        let (expected, found) = (greatest(&exact), greatest(&rough));
+        assert_eq!((found, rough[found]), (expected, exact[expected]), "after {position} tokens");
+        token = found as u32;
+    }
+}

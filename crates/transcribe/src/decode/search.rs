@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::Plan;
 use super::sample::{self, Choice};
+use crate::rules::Refine;
 use crate::{Error, Options};
 
 /// How many sequences are tried, and how they are told apart in the end.
@@ -168,11 +169,19 @@ impl Search {
         })
     }
 
+    /// Whether the next step may bring rough logits: of one sequence's, only the greatest is asked for.
+    pub(super) fn takes_rough(&self) -> bool {
+        let Width { beam_size, n_enough, .. } = self.plan.width;
+        let is_greedy = self.temperature == 0.0 && beam_size == 1 && n_enough == 1;
+        is_greedy && self.no_speech_prob.is_some() && !self.plan.rules.look_closely()
+    }
+
     /// Takes the logits after the last tokens of all sequences, and moves on by one token.
     ///
     /// - `logits`: for each sequence `[k, n_vocab]`: at first the rows from the start of transcript on, then the last
     ///   row. Overwritten.
-    pub(super) fn feed<'a>(&mut self, logits: impl Iterator<Item = &'a mut [f32]>) {
+    /// - `refine`: makes the greatest of them what it is, if they are rough.
+    pub(super) fn feed<'a>(&mut self, logits: impl Iterator<Item = &'a mut [f32]>, refine: &mut Refine<'_>) {
         let is_first = self.no_speech_prob.is_none();
         self.sources.clear();
         self.choices.clear();
@@ -185,7 +194,7 @@ impl Search {
             }
             let last_row = logits.len() - plan.n_vocab;
             let logits = &mut logits[last_row..];
-            let allowed = plan.rules.apply(logits, &self.live[idx].tokens[self.sample_begin..]);
+            let allowed = plan.rules.apply(logits, &self.live[idx].tokens[self.sample_begin..], refine);
             let choices = &mut self.choices;
             let mut add = |choice| choices.push((idx, choice));
             if self.temperature > 0.0 {

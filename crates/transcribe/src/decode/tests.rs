@@ -80,7 +80,7 @@ fn search(options: &Options, prompt: &[u32], temperature: f32) -> Search {
 fn feed(search: &mut Search, logits_after: impl Fn(u32) -> Vec<f32>) {
     let mut logits: Vec<Vec<f32>> =
         search.sequences().map(|tokens| logits_after(*tokens.last().unwrap())).collect();
-    search.feed(logits.iter_mut().map(Vec::as_mut_slice));
+    search.feed(logits.iter_mut().map(Vec::as_mut_slice), &mut |_, _| {});
 }
 
 const EOT: usize = 50257;

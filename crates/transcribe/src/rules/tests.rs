@@ -19,6 +19,9 @@ fn logits(case: &Value) -> Vec<f32> {
     logits
 }
 
+/// Logits as they should be.
+fn exact(_: Range<usize>, _: &mut [f32]) {}
+
 /// `[first, last]` of each run of ids that may come next.
 fn runs(logits: &[f32], allowed: &Allowed) -> Vec<[u64; 2]> {
     let mut runs: Vec<[u64; 2]> = Vec::new();
@@ -43,7 +46,7 @@ fn what_may_come_next_is_what_the_reference_says() {
         let mut logits = logits(case);
         let rules = Rules::new(tokenizer, logits.len(), &options).unwrap();
 
-        let allowed = rules.apply(&mut logits, &golden::ids(&case["sampled"]));
+        let allowed = rules.apply(&mut logits, &golden::ids(&case["sampled"]), &mut exact);
 
         let expected: Vec<[u64; 2]> = serde_json::from_value(case["allowed"].clone()).unwrap();
         assert_eq!(runs(&logits, &allowed), expected, "{name}");
@@ -67,7 +70,7 @@ fn without_timestamps_every_token_that_is_not_suppressed_may_come() {
     let options = Options { without_timestamps: true, suppress_tokens, ..Options::default() };
     let rules = Rules::new(tokenizer, N_VOCAB, &options).unwrap();
     let mut logits = vec![0.0; N_VOCAB];
-    let allowed = rules.apply(&mut logits, &[]);
+    let allowed = rules.apply(&mut logits, &[], &mut exact);
     let special = tokenizer.special();
     let blank = tokenizer.encode(" ")[0];
     assert_eq!(allowed, Allowed { text: 0..N_VOCAB, timestamps: N_VOCAB..N_VOCAB });
@@ -75,7 +78,7 @@ fn without_timestamps_every_token_that_is_not_suppressed_may_come() {
         assert_eq!(logits[id as usize], f32::NEG_INFINITY, "token {id}");
     }
     logits.fill(0.0);
-    rules.apply(&mut logits, &[8]);
+    rules.apply(&mut logits, &[8], &mut exact);
     assert!(logits[blank as usize].is_finite() && logits[special.eot as usize].is_finite(), "only at first");
 }
 
@@ -86,7 +89,7 @@ fn an_empty_list_suppresses_nothing() {
         Options { without_timestamps: true, suppress_blank: false, suppress_tokens, ..Options::default() };
     let rules = Rules::new(golden::tokenizer(N_VOCAB), N_VOCAB, &options).unwrap();
     let mut logits = vec![0.0; N_VOCAB];
-    rules.apply(&mut logits, &[]);
+    rules.apply(&mut logits, &[], &mut exact);
     assert!(logits.iter().all(|logit| logit.is_finite()));
 }
 
@@ -103,7 +106,7 @@ fn tokens_are_suppressed_by_what_they_say() {
     let tokenizer = golden::tokenizer(N_VOCAB);
     let suppressed = |options: &Options| {
         let mut logits = vec![0.0; N_VOCAB];
-        Rules::new(tokenizer, N_VOCAB, options).unwrap().apply(&mut logits, &[8]);
+        Rules::new(tokenizer, N_VOCAB, options).unwrap().apply(&mut logits, &[8], &mut exact);
         move |text: &str| logits[tokenizer.encode(text)[0] as usize] == f32::NEG_INFINITY
     };
     let none = SuppressTokens { non_speech: false, ids: Vec::new() };
@@ -125,7 +128,8 @@ fn an_initial_limit_of_zero_or_past_the_vocabulary_is_none() {
         [(Some(0.5), begin + 26), (None, N_VOCAB), (Some(0.0), N_VOCAB), (Some(1e300), N_VOCAB)]
     {
         let options = Options { max_initial_timestamp: limit, ..Options::default() };
-        let allowed = Rules::new(tokenizer, N_VOCAB, &options).unwrap().apply(&mut vec![0.0; N_VOCAB], &[]);
+        let allowed =
+            Rules::new(tokenizer, N_VOCAB, &options).unwrap().apply(&mut vec![0.0; N_VOCAB], &[], &mut exact);
         assert_eq!(allowed.timestamps, begin..expected, "limit {limit:?}");
     }
 }
