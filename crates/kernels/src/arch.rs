@@ -440,6 +440,7 @@ fn tile_of<S: Simd, P: Product, const ROWS: usize, const VECTORS: usize>(
 }
 
 /// The body of [`Simd::tile`] for one row in pieces of [`Simd::TILE_STEPS`] words, without AMX.
+#[cfg(target_arch = "x86_64")]
 #[inline(always)]
 fn row_of_pieces<S: Simd, P: Product, const VECTORS: usize>(
     simd: S,

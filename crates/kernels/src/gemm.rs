@@ -105,7 +105,8 @@ pub fn linear(threads: &Threads, input: Input<'_>, layer: &Linear, epilogue: Epi
         return;
     }
     assert!((n_rows - 1) * stride + weights.n_in() <= data.len(), "the input is shorter than its rows");
-    if let Some(rows) = tall_tasks(threads, n_rows, weights, ROWS_PER_TASK) {
+    if n_rows.div_ceil(weights.tile().rows) >= 2 * threads.count() {
+        let rows = rows_per_task(threads, n_rows, weights, ROWS_PER_TASK);
         threads.for_each_tile(out, n_out, rows, n_out, |rows, columns, out| {
             PACKED_ROWS.with_borrow_mut(|packed| {
                 packed
@@ -115,7 +116,7 @@ pub fn linear(threads: &Threads, input: Input<'_>, layer: &Linear, epilogue: Epi
         });
         return;
     }
-    // Not borrowed: a thread that waits for others may help with another product meanwhile.
+    // Not borrowed, as that would be for as long as other threads work.
     let mut packed = PACKED_ROWS.take();
     packed.pack(input, weights);
     let columns = columns_per_task(threads, n_out, weights);
@@ -131,13 +132,13 @@ fn columns_per_task(threads: &Threads, n_out: usize, weights: &Weights) -> usize
     n_out.div_ceil(panel).div_ceil(4 * threads.count()).max(1) * panel
 }
 
-/// The rows of a task, about `at_most`, if there are enough of them for the tasks to be cut by rows.
-fn tall_tasks(threads: &Threads, n_rows: usize, weights: &Weights, at_most: usize) -> Option<usize> {
+/// The rows of a task, `at_most` or less, whole tiles: so few that all threads have as much to do.
+fn rows_per_task(threads: &Threads, n_rows: usize, weights: &Weights, at_most: usize) -> usize {
     let tile = weights.tile();
     let at_most = at_most.min(WORDS_PER_TASK / weights.n_words());
-    let n_tiles = n_rows.div_ceil(tile.rows);
+    let n_tiles = n_rows.div_ceil(tile.rows).max(1);
     let n_tasks = n_tiles.div_ceil((at_most / tile.rows).max(1)).next_multiple_of(threads.count());
-    (n_tiles >= 4 * threads.count()).then(|| n_tiles.div_ceil(n_tasks) * tile.rows)
+    n_tiles.div_ceil(n_tasks) * tile.rows
 }
 
 thread_local! {

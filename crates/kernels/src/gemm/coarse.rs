@@ -1,5 +1,6 @@
 //! Outputs in the rough, from half of the bits of each weight.
 
+use std::cell::RefCell;
 use std::ops::Range;
 
 use super::rows::{PackedRows, RowScale, bytes_of_row};
@@ -11,11 +12,8 @@ use crate::line::Aligned;
 use crate::threads::{Threads, TileMut};
 use crate::vector::{dot, max};
 
-/// A weight is 16 times its upper four bits, plus its lower ones, minus this: they are 0 to 15, at a mean of 7.5.
-const MEAN: f32 = 128.0 - 7.5;
-/// The standard deviation of the lower four bits.
-const DEVIATION: f32 = 4.61;
-/// An output is further from what it is in the rough than so many standard deviations once in a thousand million.
+/// An output is further from what it is in the rough than so many standard deviations once in a thousand million, if
+/// the lower bits of weights have nothing to do with the input.
 const SURELY: f32 = 6.0;
 /// The upper four bits of each weight of a word, after its sign was turned.
 const UPPER: u32 = 0xf0f0_f0f0;
@@ -28,13 +26,13 @@ const SIGNS: u32 = 0x8080_8080;
 /// exact; half of the bits tell which those may be, and [`refine`](Self::refine) computes them from whole bytes, to what
 /// [`linear`](super::linear) gives.
 pub struct Coarse {
-    /// `[n_panels, n_pairs + 1, panel]`: the bits of the weights in an even word and, above them, in the next; last the
-    /// sum of each output's bits, f32.
+    /// `[n_panels, n_pairs + 2, panel]`: the upper bits of the weights in an even word and, above them, in the next; then
+    /// of each output the sum of these and the mean of the lower bits, both f32.
     panels: Aligned,
     /// Words of a panel in `panels`.
     panel_len: usize,
-    /// The most that a step of weights is worth in each panel.
-    steps: Vec<f32>,
+    /// Of each panel, the greatest standard deviation of an output's lower bits, in what they are worth.
+    deviations: Vec<f32>,
     /// Outputs that are rough: whole panels, from the first on.
     n_rough: usize,
 }
@@ -50,13 +48,20 @@ impl Coarse {
         assert!(n_rough <= weights.n_out(), "{n_rough} of {} outputs", weights.n_out());
         let panel = weights.tile().columns;
         let n_panels = n_rough / panel;
-        let panel_len = (weights.n_words().div_ceil(2) + 1) * panel;
+        let panel_len = (weights.n_words().div_ceil(2) + 2) * panel;
         let mut panels = Aligned::zeroed(n_panels * panel_len);
-        threads.for_each_chunk(&mut panels.words_mut()[..n_panels * panel_len], panel_len, |idx, out| {
-            upper_bits(weights.panel(idx), weights.n_in(), panel, out);
+        let mut deviations = vec![0.0; n_panels];
+        let parts = panels.words_mut().chunks_exact_mut(panel_len).zip(&mut deviations);
+        let mut parts: Vec<_> = parts.collect();
+        let steps = weights.scales().0;
+        threads.for_each_chunk(&mut parts, 1, |idx, parts| {
+            for (out, deviation) in parts {
+                let deviations = split(weights.panel(idx), weights.n_in(), panel, out);
+                let steps = &steps[idx * panel..];
+                **deviation = deviations.zip(steps).map(|(bits, step)| bits * step).fold(0.0, f32::max);
+            }
         });
-        let steps = weights.scales().0.chunks(panel).take(n_panels).map(max).collect();
-        Self { panels, panel_len, steps, n_rough: n_panels * panel }
+        Self { panels, panel_len, deviations, n_rough: n_panels * panel }
     }
 
     /// `out = x · wᵀ + bias` for one row, `[n_in]`; `out` is `[n_out]`, its first outputs in the rough.
@@ -67,7 +72,8 @@ impl Coarse {
         let weights = &layer.weights;
         assert_eq!([x.len(), out.len()], [weights.n_in(), weights.n_out()], "x or out is not one row");
         let panel = weights.tile().columns;
-        let row = run_on(weights.set(), PackRow { x, n_words: weights.n_words() });
+        let mut row = ROW.take();
+        run_on(weights.set(), PackRow { x, n_words: weights.n_words(), row: &mut row });
         let columns = columns_per_task(threads, out.len(), weights);
         with_packed(x, layer, |packed| {
             threads.for_each_chunk(out, columns, |idx, out| {
@@ -80,26 +86,29 @@ impl Coarse {
                 exactly(packed, layer, first_exact, exact);
             });
         });
+        ROW.set(row);
     }
 
-    /// Makes the greatest of some outputs of [`multiply`](Self::multiply) exact: none of the others could be greater.
-    /// Those that are −∞ stay so.
+    /// Makes the greatest of some outputs of [`multiply`](Self::multiply) exact: as good as surely none of the others is
+    /// greater. Those that are −∞ stay so.
     ///
     /// # Panics
     /// If a shape does not fit.
     pub fn refine(&self, layer: &Linear, x: &[f32], among: Range<usize>, out: &mut [f32]) {
         let panel = layer.weights.tile().columns;
-        let slack = SURELY * DEVIATION * dot(x, x).sqrt();
+        let slack = SURELY * dot(x, x).sqrt();
         let (rough, exact) =
             (among.start..among.end.min(self.n_rough), among.start.max(self.n_rough)..among.end);
         let mut greatest = if exact.is_empty() { f32::NEG_INFINITY } else { max(&out[exact]) };
         let panels = rough.start / panel..rough.end.div_ceil(panel);
-        let maxima = run_on(layer.weights.set(), Maxima(&out[..self.n_rough]));
+        let mut maxima = MAXIMA.take();
+        run_on(layer.weights.set(), Maxima { numbers: &out[..self.n_rough], maxima: &mut maxima });
         let Some(first) = panels.clone().max_by(|a, b| maxima[*a].total_cmp(&maxima[*b])) else { return };
+        // The one that is likely the greatest first: few others can then be greater.
+        let panels = std::iter::once(first).chain(panels.filter(|idx| *idx != first));
         with_packed(x, layer, |packed| {
-            // The one that is likely the greatest first: few others can then be greater.
-            for idx in std::iter::once(first).chain(panels.filter(|idx| *idx != first)) {
-                if maxima[idx] + slack * self.steps[idx] <= greatest {
+            for idx in panels {
+                if maxima[idx] + slack * self.deviations[idx] <= greatest {
                     continue;
                 }
                 let (mut found, start) = ([0.0; MAX_COLUMNS], idx * panel);
@@ -113,22 +122,30 @@ impl Coarse {
                 }
             }
         });
+        MAXIMA.set(maxima);
     }
 }
 
-/// The greatest number of each panel.
-struct Maxima<'a>(&'a [f32]);
+thread_local! {
+    static ROW: RefCell<Row> = RefCell::default();
+    static MAXIMA: RefCell<Vec<f32>> = RefCell::default();
+}
+
+/// Finds the greatest number of each panel.
+struct Maxima<'a> {
+    numbers: &'a [f32],
+    maxima: &'a mut Vec<f32>,
+}
 
 impl Kernel for Maxima<'_> {
-    type Output = Vec<f32>;
+    type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(self, simd: S) -> Vec<f32> {
-        let mut maxima = Vec::with_capacity(self.0.len() / S::TILE_COLUMNS);
-        for panel in self.0.chunks_exact(S::TILE_COLUMNS) {
-            maxima.push(simd.max_lane(simd.max(simd.load(panel), simd.load(&panel[S::LANES..]))));
+    fn run<S: Simd>(self, simd: S) {
+        self.maxima.clear();
+        for panel in self.numbers.chunks_exact(S::TILE_COLUMNS) {
+            self.maxima.push(simd.max_lane(simd.max(simd.load(panel), simd.load(&panel[S::LANES..]))));
         }
-        maxima
     }
 }
 
@@ -148,27 +165,49 @@ fn exactly(packed: &PackedRows, layer: &Linear, start: usize, out: &mut [f32]) {
     }
 }
 
-/// Takes the upper bits out of a panel of weights, and adds them up.
-fn upper_bits(weights: &[u32], n_in: usize, panel: usize, out: &mut [u32]) {
-    let (pairs, sums) = out.split_at_mut(out.len() - panel);
-    let sums: &mut [f32] = bytemuck::cast_slice_mut(sums);
-    for ((pair_idx, out), pair) in pairs.chunks_exact_mut(panel).enumerate().zip(weights.chunks(2 * panel)) {
+/// Takes the upper bits out of a panel of weights, with their sums and the means of the lower bits. Returns the
+/// standard deviations of these.
+fn split<'a>(
+    weights: &[u32],
+    n_in: usize,
+    panel: usize,
+    out: &'a mut [u32],
+) -> impl Iterator<Item = f32> + 'a {
+    let (pairs, numbers) = out.split_at_mut(out.len() - 2 * panel);
+    let (sums, means) = bytemuck::cast_slice_mut::<_, f32>(numbers).split_at_mut(panel);
+    let mut squares = vec![0.0; panel];
+    for (idx, (out, pair)) in pairs.chunks_exact_mut(panel).zip(weights.chunks(2 * panel)).enumerate() {
         for (half, words) in pair.chunks_exact(panel).enumerate() {
             // What stands behind the last input is nothing.
-            let n_left = n_in.saturating_sub(4 * (2 * pair_idx + half));
+            let n_left = n_in.saturating_sub(4 * (2 * idx + half));
             let inputs = if n_left < 4 { (1 << (8 * n_left)) - 1 } else { u32::MAX };
-            for ((out, sum), word) in out.iter_mut().zip(&mut *sums).zip(words) {
-                let bits = (word ^ SIGNS) & UPPER & inputs;
-                *out |= bits >> (4 - 4 * half);
-                *sum += (bits >> 4).wrapping_mul(0x0101_0101).wrapping_shr(24) as f32;
+            for (i, word) in words.iter().enumerate() {
+                let word = (word ^ SIGNS) & inputs;
+                let (upper, lower) = (word & UPPER, word & !UPPER);
+                out[i] |= upper >> (4 - 4 * half);
+                sums[i] += sum_of_bytes(upper >> 4);
+                means[i] += sum_of_bytes(lower);
+                squares[i] +=
+                    lower.to_le_bytes().map(|bits| u32::from(bits) * u32::from(bits)).iter().sum::<u32>()
+                        as f32;
             }
         }
     }
+    let n = n_in as f32;
+    means.iter_mut().for_each(|mean| *mean /= n);
+    let means = &*means;
+    squares.into_iter().zip(means).map(move |(squares, mean)| (squares / n - mean * mean).max(0.0).sqrt())
+}
+
+/// The sum of four small bytes.
+fn sum_of_bytes(word: u32) -> f32 {
+    (word.wrapping_mul(0x0101_0101) >> 24) as f32
 }
 
 /// One row of an input as bytes.
+#[derive(Default)]
 struct Row {
-    words: Vec<u32>, // of a whole number of pairs
+    words: Aligned, // a whole number of pairs
     scale: f32,
     /// The byte that stands for zero.
     zero: f32,
@@ -179,20 +218,21 @@ struct Row {
 struct PackRow<'a> {
     x: &'a [f32],
     n_words: usize,
+    row: &'a mut Row,
 }
 
 impl Kernel for PackRow<'_> {
-    type Output = Row;
+    type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(self, simd: S) -> Row {
-        let mut words = vec![0; self.n_words.next_multiple_of(S::LANES.max(2))];
-        let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut words);
-        let RowScale { scale, offset } = bytes_of_row(simd, self.x, bytes);
-        bytes[self.x.len()..].fill(0);
-        let zero = (-offset / scale).round_ties_even();
+    fn run<S: Simd>(self, simd: S) {
+        let Self { x, n_words, row } = self;
+        let bytes = bytemuck::cast_slice_mut(row.words.at_least(n_words.next_multiple_of(S::LANES.max(2))));
+        let RowScale { scale, offset } = bytes_of_row(simd, x, bytes);
+        bytes[x.len()..].fill(0);
         let sum: u32 = bytes.iter().map(|byte| u32::from(*byte)).sum();
-        Row { sum: sum as f32 - zero * self.x.len() as f32, words, scale, zero }
+        (row.scale, row.zero) = (scale, (-offset / scale).round_ties_even());
+        row.sum = sum as f32 - row.zero * x.len() as f32;
     }
 }
 
@@ -214,16 +254,17 @@ impl Kernel for Rough<'_> {
         let Self { row, panels, panel_len, layer, first, out } = self;
         let columns = S::TILE_COLUMNS;
         let scales = &layer.weights.scales().0[first..];
-        let rest = simd.splat(-MEAN * row.sum);
         let parts = out.chunks_exact_mut(columns).zip(panels.chunks_exact(panel_len));
         for ((out, panel), at) in parts.zip((0..).step_by(columns)) {
-            let (pairs, sums) = panel.split_at(panel_len - columns);
-            let products = upper_products(simd, &row.words, pairs);
+            let (pairs, numbers) = panel.split_at(panel_len - 2 * columns);
+            let products = upper_products(simd, row.words.words(), pairs);
             for (v, out) in out.chunks_exact_mut(S::LANES).enumerate() {
-                let at = at + v * S::LANES;
-                let sum = simd.as_f32(simd.load_words(&sums[v * S::LANES..]));
-                let centred = simd.sub(products[v], simd.mul(sum, simd.splat(row.zero)));
-                let steps = simd.mul_add(centred, simd.splat(16.0), rest);
+                let number = |from: usize| simd.as_f32(simd.load_words(&numbers[from + v * S::LANES..]));
+                let (at, sum, mean) = (at + v * S::LANES, number(0), number(columns));
+                // A weight is 16 times its upper bits and its lower ones, less what turning its sign has added.
+                let upper = simd.sub(products[v], simd.mul(sum, simd.splat(row.zero)));
+                let lower = simd.mul(simd.sub(mean, simd.splat(128.0)), simd.splat(row.sum));
+                let steps = simd.mul_add(upper, simd.splat(16.0), lower);
                 let scale = simd.mul(simd.load(&scales[at..]), simd.splat(row.scale));
                 simd.store(simd.mul_add(steps, scale, simd.load(&layer.bias[first + at..])), out);
             }

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 
 use super::rows::PackedRows;
-use super::{Epilogue, Finish, Input, Linear, ROWS_PER_TASK, multiply, tall_tasks};
+use super::{Epilogue, Finish, Input, Linear, ROWS_PER_TASK, multiply, rows_per_task};
 use crate::line::Aligned;
 use crate::threads::{Threads, TileMut};
 use crate::vector::layer_norm;
@@ -23,7 +23,7 @@ pub fn normed_linear(threads: &Threads, x: &[f32], norm: [&[f32]; 2], layer: &Li
     assert!(x.len().is_multiple_of(n_in), "the rows are not of {n_in}");
     let n_rows = x.len() / n_in;
     assert_eq!(out.len(), n_rows * n_out, "out is not [n_rows, n_out]");
-    let rows = tall_tasks(threads, n_rows, layer.weights(), ROWS_PER_TASK).unwrap_or(n_rows.max(1));
+    let rows = rows_per_task(threads, n_rows, layer.weights(), ROWS_PER_TASK);
     threads.for_each_tile(out, n_out, rows, n_out, |rows, columns, out| {
         SCRATCH.with_borrow_mut(|Scratch { normed, packed, .. }| {
             let x = &x[rows.start * n_in..rows.end * n_in];
@@ -55,7 +55,7 @@ pub fn mlp(threads: &Threads, x: &mut [f32], norm: [&[f32]; 2], up: &Linear, dow
     assert!(x.len().is_multiple_of(n_state), "the rows are not of {n_state}");
     let n_rows = x.len() / n_state;
     let at_most = ROWS_PER_TASK.min(NUMBERS_BETWEEN / (n_state + n_hidden));
-    let rows = tall_tasks(threads, n_rows, up.weights(), at_most).unwrap_or(n_rows.max(1));
+    let rows = rows_per_task(threads, n_rows, up.weights(), at_most);
     threads.for_each_tile(x, n_state, rows, n_state, |rows, columns, mut out| {
         SCRATCH.with_borrow_mut(|Scratch { normed, hidden, packed }| {
             let n_rows = rows.len();

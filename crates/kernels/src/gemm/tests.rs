@@ -163,3 +163,24 @@ fn layers_in_one_go_are_their_parts() {
         }
     }
 }
+
+#[test]
+fn all_threads_have_rows_of_a_window() {
+    for set in InstructionSet::available() {
+        for precision in [Precision::F32, Precision::Int8] {
+            let weights = Weights::pack_for(
+                set.for_words_of(precision.per_word()),
+                &numbers(64 * 2048, 1),
+                64,
+                2048,
+                precision,
+            );
+            for (n_threads, n_rows) in [(1, 1500), (2, 1500), (12, 1500), (16, 1500), (3, 250)] {
+                let rows = rows_per_task(&Threads::new(n_threads), n_rows, &weights, ROWS_PER_TASK);
+                assert!(rows <= ROWS_PER_TASK && rows.is_multiple_of(weights.tile().rows));
+                let n_tasks = n_rows.div_ceil(rows);
+                assert!(n_tasks >= n_threads, "{set}: {n_tasks} tasks of {rows} for {n_threads} threads");
+            }
+        }
+    }
+}
