@@ -101,9 +101,13 @@ impl Coarse {
             (among.start..among.end.min(self.n_rough), among.start.max(self.n_rough)..among.end);
         let mut greatest = if exact.is_empty() { f32::NEG_INFINITY } else { max(&out[exact]) };
         let panels = rough.start / panel..rough.end.div_ceil(panel);
+        if panels.is_empty() {
+            return;
+        }
         let mut maxima = MAXIMA.take();
         run_on(layer.weights.set(), Maxima { numbers: &out[..self.n_rough], maxima: &mut maxima });
-        let Some(first) = panels.clone().max_by(|a, b| maxima[*a].total_cmp(&maxima[*b])) else { return };
+        let first = panels.clone().max_by(|a, b| maxima[*a].total_cmp(&maxima[*b]));
+        let first = first.expect("there is a panel");
         // The one that is likely the greatest first: few others can then be greater.
         let panels = std::iter::once(first).chain(panels.filter(|idx| *idx != first));
         with_packed(x, layer, |packed| {
