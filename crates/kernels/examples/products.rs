@@ -13,7 +13,8 @@ use std::time::Instant;
 
 use boswell_kernels::arch::{self, Kernel, Product, Simd, dispatch};
 use boswell_kernels::{
-    Attention, Epilogue, Input, InstructionSet, Linear, Precision, Threads, Weights, linear,
+    Attention, Epilogue, Input, InstructionSet, Linear, Precision, Threads, Weights, linear, mlp,
+    normed_linear,
 };
 
 /// That of `boswell`: whether matrices lie in large pages matters.
@@ -29,20 +30,18 @@ fn main() {
     let (n_threads, width) = (arguments.next().unwrap_or(2), arguments.next().unwrap_or(512));
     let threads = Threads::new(n_threads);
     println!("{ROWS} rows, {n_threads} threads, GOP/s");
-    println!("{:20} {:>14} {:>14} {:>14}", "inputs x outputs", "f32", "bf16", "int8");
-    let shapes = [
-        (width, 3 * width, Epilogue::Store),
-        (width, width, Epilogue::Add),
-        (width, 4 * width, Epilogue::Gelu),
-        (4 * width, width, Epilogue::Add),
-    ];
-    for (n_in, n_out, epilogue) in shapes {
-        let speeds = [Precision::F32, Precision::Bf16, Precision::Int8]
-            .map(|precision| measure(&threads, [n_in, n_out], precision, epilogue).to_string());
-        println!("{:20} {}", format!("{n_in} x {n_out}, {epilogue:?}"), speeds.join(" "));
-    }
+    println!("{:28} {:>14} {:>14} {:>14}", "inputs x outputs", "f32", "bf16", "int8");
+    let each = |name: &str, measure: &dyn Fn(Precision) -> Speed| {
+        let speeds = [Precision::F32, Precision::Bf16, Precision::Int8].map(|p| measure(p).to_string());
+        println!("{name:28} {}", speeds.join(" "));
+    };
+    each(&format!("norm, {width} x {}", 3 * width), &|p| measure_normed(&threads, [width, 3 * width], p));
+    each(&format!("{width} x {width}, add"), &|p| measure_linear(&threads, width, p));
+    each(&format!("norm, {width} x {0}, GELU, {0} x {width}", 4 * width), &|p| {
+        measure_mlp(&threads, width, p)
+    });
     let speeds = [Precision::F32, Precision::Bf16].map(|p| measure_attention(&threads, width, p).to_string());
-    println!("{:20} {}", "attention", speeds.join(" "));
+    println!("{:28} {}", "attention", speeds.join(" "));
 }
 
 /// Billions of operations per second, and the share of what registers alone give, if that is known.
@@ -58,13 +57,35 @@ impl std::fmt::Display for Speed {
     }
 }
 
-fn measure(threads: &Threads, [n_in, n_out]: [usize; 2], precision: Precision, epilogue: Epilogue) -> Speed {
-    let layer = Linear::new(Weights::pack(&numbers(n_out * n_in), n_out, n_in, precision), numbers(n_out));
+/// A normalisation and the layer of queries, keys and values.
+fn measure_normed(threads: &Threads, [n_in, n_out]: [usize; 2], precision: Precision) -> Speed {
+    let (layer, norm) = (layer([n_in, n_out], precision), numbers(n_in));
     let (x, mut out) = (numbers(ROWS * n_in), vec![0.0; ROWS * n_out]);
-    let n_operations = 2 * ROWS * n_in * n_out;
-    speed(threads, precision, n_operations, || {
-        linear(threads, Input::matrix(&x, n_in), &layer, epilogue, &mut out);
+    speed(threads, precision, 2 * ROWS * n_in * n_out, || {
+        normed_linear(threads, &x, [&norm, &norm], &layer, &mut out);
     })
+}
+
+/// The layer behind attention.
+fn measure_linear(threads: &Threads, width: usize, precision: Precision) -> Speed {
+    let layer = layer([width, width], precision);
+    let (x, mut out) = (numbers(ROWS * width), vec![0.0; ROWS * width]);
+    speed(threads, precision, 2 * ROWS * width * width, || {
+        linear(threads, Input::matrix(&x, width), &layer, Epilogue::Add, &mut out);
+    })
+}
+
+/// All that comes behind that in a block.
+fn measure_mlp(threads: &Threads, width: usize, precision: Precision) -> Speed {
+    let (up, down) = (layer([width, 4 * width], precision), layer([4 * width, width], precision));
+    let (norm, mut x) = (numbers(width), numbers(ROWS * width));
+    speed(threads, precision, 16 * ROWS * width * width, || {
+        mlp(threads, &mut x, [&norm, &norm], &up, &down);
+    })
+}
+
+fn layer([n_in, n_out]: [usize; 2], precision: Precision) -> Linear {
+    Linear::new(Weights::pack(&numbers(n_out * n_in), n_out, n_in, precision), numbers(n_out))
 }
 
 /// Without the operations of the softmax.

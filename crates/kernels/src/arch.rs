@@ -113,6 +113,10 @@ pub trait Simd: Copy {
         }
     }
 
+    /// Asks for the cache line that stands `ahead` words after the first of `x`, there or not: a hint.
+    #[inline(always)]
+    fn prefetch(self, _x: &[u32], _ahead: usize) {}
+
     /// Makes the registers of [`Simd::tile`] ready: comes before the first tile of a kernel.
     #[inline(always)]
     fn prepare_tiles(self) {}
@@ -120,20 +124,22 @@ pub trait Simd: Copy {
     /// One register tile of a matrix product: `out[i][j] (+)= sum over k of a[i][k] * b[k][j]`, where a product of two
     /// words is what [`Product`] says.
     ///
-    /// - `rows`: rows of the tile, 1 to [`Simd::TILE_ROWS`].
-    /// - `a`: `[n_k / TILE_STEPS, a_stride / TILE_STEPS, TILE_STEPS]`, pieces of rows, of which the first `rows` are
-    ///   read; if pieces are longer than a word, there is room for [`Simd::TILE_ROWS`].
-    /// - `b`: `[n_k, TILE_COLUMNS]`, `n_k` a multiple of [`Simd::TILE_STEPS`].
     /// - `out`: `[rows, TILE_COLUMNS]`, overwritten, or added to if `accumulate`. What stands behind may be overwritten.
-    fn tile<P: Product>(
-        self,
-        rows: usize,
-        a: &[u32],
-        a_stride: usize,
-        b: &[u32],
-        out: &mut [u32],
-        accumulate: bool,
-    );
+    fn tile<P: Product>(self, factors: Factors<'_>, out: &mut [u32], accumulate: bool);
+}
+
+/// The factors of a register tile, see [`Simd::tile`].
+#[derive(Clone, Copy)]
+pub struct Factors<'a> {
+    /// Rows of the tile, 1 to [`Simd::TILE_ROWS`].
+    pub rows: usize,
+    /// `[n_k / TILE_STEPS, a_stride / TILE_STEPS, TILE_STEPS]`, pieces of rows, of which the first `rows` are read; if
+    /// pieces are longer than a word, there is room for [`Simd::TILE_ROWS`].
+    pub a: &'a [u32],
+    /// From one step's pieces to the next one's.
+    pub a_stride: usize,
+    /// `[n_k, TILE_COLUMNS]`, `n_k` a multiple of [`Simd::TILE_STEPS`].
+    pub b: &'a [u32],
 }
 
 /// What a word of 32 bits holds in a matrix product, and how two of them are multiplied and added up.
@@ -400,13 +406,17 @@ pub fn run_on<K: Kernel>(set: InstructionSet, kernel: K) -> K::Output {
     }
 }
 
+/// Words of a cache line.
+pub(crate) const CACHE_LINE: usize = 16;
+/// Steps of a tile that its right factor is asked for ahead: it comes from a second-level cache or from further away, and
+/// what a CPU fetches by itself comes too late.
+const STEPS_AHEAD: usize = 8;
+
 /// The body of [`Simd::tile`] for a fixed number of rows and of vectors in a row, so that it stays in registers.
 #[inline(always)]
 fn tile_of<S: Simd, P: Product, const ROWS: usize, const VECTORS: usize>(
     simd: S,
-    a: &[u32],
-    a_stride: usize,
-    b: &[u32],
+    Factors { a, a_stride, b, .. }: Factors<'_>,
     out: &mut [u32],
     accumulate: bool,
 ) {
@@ -424,6 +434,11 @@ fn tile_of<S: Simd, P: Product, const ROWS: usize, const VECTORS: usize>(
         let mut vectors = [simd.splat_word(0); VECTORS];
         for (v, vector) in vectors.iter_mut().enumerate() {
             *vector = simd.load_words(&b[v * S::LANES..]);
+        }
+        if P::PER_WORD == 1 {
+            for at in (0..columns).step_by(CACHE_LINE) {
+                simd.prefetch(b, STEPS_AHEAD * columns + at);
+            }
         }
         for (sums, a) in sums.iter_mut().zip(a) {
             for (sum, b) in sums.iter_mut().zip(vectors) {
@@ -444,9 +459,7 @@ fn tile_of<S: Simd, P: Product, const ROWS: usize, const VECTORS: usize>(
 #[inline(always)]
 fn row_of_pieces<S: Simd, P: Product, const VECTORS: usize>(
     simd: S,
-    a: &[u32],
-    a_stride: usize,
-    b: &[u32],
+    Factors { a, a_stride, b, .. }: Factors<'_>,
     out: &mut [u32],
     accumulate: bool,
 ) {
@@ -475,24 +488,21 @@ macro_rules! tile {
         #[inline(always)]
         fn tile<P: $crate::arch::Product>(
             self,
-            rows: usize,
-            a: &[u32],
-            a_stride: usize,
-            b: &[u32],
+            factors: $crate::arch::Factors<'_>,
             out: &mut [u32],
             accumulate: bool,
         ) {
             $(if $is_amx {
                 // A row of bytes takes as long as the panel takes to be read.
-                return match rows {
+                return match factors.rows {
                     1 if P::PER_WORD == 4 => {
-                        $crate::arch::row_of_pieces::<Self, P, $vectors>(self, a, a_stride, b, out, accumulate)
+                        $crate::arch::row_of_pieces::<Self, P, $vectors>(self, factors, out, accumulate)
                     }
-                    _ => $amx::tile::<P>(rows, a, a_stride, b, out, accumulate),
+                    _ => $amx::tile::<P>(factors, out, accumulate),
                 };
             })?
-            match rows {
-                $($n => $crate::arch::tile_of::<Self, P, $n, $vectors>(self, a, a_stride, b, out, accumulate),)*
+            match factors.rows {
+                $($n => $crate::arch::tile_of::<Self, P, $n, $vectors>(self, factors, out, accumulate),)*
                 rows => panic!("a tile cannot have {rows} rows"),
             }
         }

@@ -8,7 +8,7 @@
 use std::cell::RefCell;
 use std::marker::PhantomData;
 
-use crate::arch::{Bf16, F32, InstructionSet, Kernel, Product, Simd, run_on};
+use crate::arch::{Bf16, F32, Factors, InstructionSet, Kernel, Product, Simd, run_on};
 use crate::line::Aligned;
 use crate::threads::{Threads, TileMut};
 use crate::transpose::{lay_tile, transpose_words};
@@ -369,7 +369,8 @@ impl<P: Factor> Kernel for Attend<'_, '_, P> {
             let stride = S::TILE_ROWS * S::TILE_STEPS;
             let tiles = keys.chunks_exact(S::TILE_ROWS * n_words);
             for (keys, scores) in tiles.zip(scores[..n_keys * panel].chunks_mut(S::TILE_ROWS * panel)) {
-                simd.tile::<P>(scores.len() / panel, keys, stride, queries, scores, false);
+                let factors = Factors { rows: scores.len() / panel, a: keys, a_stride: stride, b: queries };
+                simd.tile::<P>(factors, scores, false);
             }
             running.exponentiate::<P>(simd, n_keys, scores, bytemuck::cast_slice_mut(sums));
             let n_used = n_keys.div_ceil(P::PER_WORD);
@@ -410,7 +411,8 @@ impl Values<'_> {
                 }
                 n => (&words[first * n_rows + idx * rows * n..], n_rows * n),
             };
-            simd.tile::<P>(sums.len() / S::TILE_COLUMNS, values, stride, probabilities, sums, true);
+            let rows = sums.len() / S::TILE_COLUMNS;
+            simd.tile::<P>(Factors { rows, a: values, a_stride: stride, b: probabilities }, sums, true);
         }
     }
 }

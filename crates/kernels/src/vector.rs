@@ -199,34 +199,62 @@ pub(crate) fn fold_max<S: Simd>(simd: S, x: &[f32]) -> f32 {
     simd.max_lane(fold(
         simd,
         x,
-        simd.splat(least),
         least,
+        simd.splat(least),
         #[inline(always)]
         |max, x| simd.max(max, x),
+        #[inline(always)]
+        |x, y| simd.max(x, y),
     ))
 }
 
-/// Folds all elements into one vector; the rest that fills no vector is padded with `neutral`.
+/// The sum of `f` of each vector; the rest that fills no vector is padded with `neutral`.
 #[inline(always)]
-pub(crate) fn fold<S: Simd>(
+fn fold_sum<S: Simd>(simd: S, x: &[f32], neutral: f32, f: impl Fn(S::F32) -> S::F32) -> f32 {
+    simd.sum(fold(
+        simd,
+        x,
+        neutral,
+        simd.splat(0.0),
+        #[inline(always)]
+        |sum, x| simd.add(sum, f(x)),
+        #[inline(always)]
+        |x, y| simd.add(x, y),
+    ))
+}
+
+/// Folds all vectors into one value; the rest that fills no vector is padded with `neutral`.
+///
+/// Four values that start as `first` take turns, so that none is waited for; `join` makes them one.
+#[inline(always)]
+pub(crate) fn fold<S: Simd, A: Copy>(
     simd: S,
     x: &[f32],
-    first: S::F32,
     neutral: f32,
-    f: impl Fn(S::F32, S::F32) -> S::F32,
-) -> S::F32 {
-    let chunks = x.chunks_exact(S::LANES);
-    let rest = chunks.remainder();
-    let mut sum = first;
-    for x in chunks {
-        sum = f(sum, simd.load(x));
+    first: A,
+    f: impl Fn(A, S::F32) -> A,
+    join: impl Fn(A, A) -> A,
+) -> A {
+    const IN_TURN: usize = 4;
+    let mut values = [first; IN_TURN];
+    let rounds = x.chunks_exact(IN_TURN * S::LANES);
+    let vectors = rounds.remainder().chunks_exact(S::LANES);
+    let rest = vectors.remainder();
+    for x in rounds {
+        for (value, x) in values.iter_mut().zip(x.chunks_exact(S::LANES)) {
+            *value = f(*value, simd.load(x));
+        }
+    }
+    for (value, x) in values.iter_mut().zip(vectors) {
+        *value = f(*value, simd.load(x));
     }
     if !rest.is_empty() {
         let mut padded = [neutral; MAX_LANES];
         padded[..rest.len()].copy_from_slice(rest);
-        sum = f(sum, simd.load(&padded));
+        values[IN_TURN - 1] = f(values[IN_TURN - 1], simd.load(&padded));
     }
-    sum
+    let [a, b, c, d] = values;
+    join(join(a, b), join(c, d))
 }
 
 struct Dot<'a> {
@@ -293,10 +321,12 @@ impl Kernel for AbsMax<'_> {
         simd.max_lane(fold(
             simd,
             self.x,
-            zero,
             0.0,
+            zero,
             #[inline(always)]
             |max, x| simd.max(max, simd.max(x, simd.sub(zero, x))),
+            #[inline(always)]
+            |x, y| simd.max(x, y),
         ))
     }
 }
@@ -341,15 +371,13 @@ impl Kernel for ExpSum<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) -> f32 {
         let offset = simd.splat(self.offset);
-        let sum = fold(
+        fold_sum(
             simd,
             self.x,
-            simd.splat(0.0),
             f32::NEG_INFINITY,
             #[inline(always)]
-            |sum, x| simd.add(sum, exp(simd, simd.sub(x, offset))),
-        );
-        simd.sum(sum)
+            |x| exp(simd, simd.sub(x, offset)),
+        )
     }
 }
 
@@ -369,14 +397,13 @@ impl Kernel for Softmax<'_> {
             #[inline(always)]
             |x| exp(simd, simd.sub(x, max)),
         );
-        let sum = simd.sum(fold(
+        let sum = fold_sum(
             simd,
             self.x,
-            simd.splat(0.0),
             0.0,
             #[inline(always)]
-            |sum, x| simd.add(sum, x),
-        ));
+            |x| x,
+        );
         let scale = simd.splat(1.0 / sum);
         map(
             simd,
@@ -421,27 +448,25 @@ impl Kernel for LayerNorm<'_> {
         let Self { x, weight, bias, out } = self;
         let n = x.len();
         assert!([weight.len(), bias.len(), out.len()] == [n; 3], "layer_norm: the lengths differ");
-        let sum = fold(
+        let sum = fold_sum(
             simd,
             x,
-            simd.splat(0.0),
             0.0,
             #[inline(always)]
-            |sum, x| simd.add(sum, x),
+            |x| x,
         );
-        let mean = simd.sum(sum) / n as f32;
-        let squares = fold(
+        let mean = sum / n as f32;
+        let squares = fold_sum(
             simd,
             x,
-            simd.splat(0.0),
             mean,
             #[inline(always)]
-            |sum, x| {
+            |x| {
                 let d = simd.sub(x, simd.splat(mean));
-                simd.mul_add(d, d, sum)
+                simd.mul(d, d)
             },
         );
-        let scale = 1.0 / (simd.sum(squares) / n as f32 + EPSILON).sqrt();
+        let scale = 1.0 / (squares / n as f32 + EPSILON).sqrt();
         for (((out, x), weight), bias) in out.iter_mut().zip(x).zip(weight).zip(bias) {
             *out = (x - mean) * scale * weight + bias;
         }

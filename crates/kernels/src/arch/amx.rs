@@ -6,7 +6,7 @@
 use std::arch::asm;
 use std::sync::OnceLock;
 
-use super::Product;
+use super::{Factors, Product};
 
 /// Rows of a tile of [`tile`].
 pub(super) const ROWS: usize = 32;
@@ -89,31 +89,26 @@ pub(super) fn configure() {
 
 /// [`super::Simd::tile`] for bf16 and bytes.
 #[inline(always)]
-pub(super) fn tile<P: Product>(
-    rows: usize,
-    a: &[u32],
-    a_stride: usize,
-    b: &[u32],
-    out: &mut [u32],
-    accumulate: bool,
-) {
+pub(super) fn tile<P: Product>(factors: Factors<'_>, out: &mut [u32], accumulate: bool) {
+    let rows = factors.rows;
     assert!((1..=ROWS).contains(&rows), "a tile cannot have {rows} rows");
     let whole_rows = rows.next_multiple_of(STEPS);
     if out.len() >= whole_rows * COLUMNS {
-        return whole::<P>(whole_rows, a, a_stride, b, out, accumulate);
+        return whole::<P>(whole_rows, factors, out, accumulate);
     }
     let out = &mut out[..rows * COLUMNS];
     let mut padded = [0; ROWS * COLUMNS];
     if accumulate {
         padded[..out.len()].copy_from_slice(out);
     }
-    whole::<P>(whole_rows, a, a_stride, b, &mut padded, accumulate);
+    whole::<P>(whole_rows, factors, &mut padded, accumulate);
     out.copy_from_slice(&padded[..out.len()]);
 }
 
 /// [`tile`] for 16 or 32 rows.
 #[inline(always)]
-fn whole<P: Product>(rows: usize, a: &[u32], a_stride: usize, b: &[u32], out: &mut [u32], accumulate: bool) {
+fn whole<P: Product>(rows: usize, factors: Factors<'_>, out: &mut [u32], accumulate: bool) {
+    let Factors { a, a_stride, b, .. } = factors;
     let n_k = b.len() / COLUMNS;
     assert!(n_k.is_multiple_of(STEPS) && b.len() == n_k * COLUMNS, "b is not whole steps of a tile");
     let n_steps = n_k / STEPS;

@@ -310,6 +310,12 @@ impl<const VNNI: bool, const BF16: bool, const AMX: bool> Simd for Avx512<VNNI, 
     }
 
     #[inline(always)]
+    fn prefetch(self, x: &[u32], ahead: usize) {
+        // SAFETY: every x86-64 CPU has the instruction, which may be given any address.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(x.as_ptr().wrapping_add(ahead).cast()) }
+    }
+
+    #[inline(always)]
     fn transpose_four(self, rows: [&[u32]; 4], out: &mut [u32], out_stride: usize) {
         let out = &mut out[..15 * out_stride + 4];
         let [a, b, c, d] = rows;

@@ -1,10 +1,10 @@
 //! The rows of an input, packed for the register tile.
 
 use super::{Input, Precision, Weights};
-use crate::arch::{Kernel, Simd, run_on};
+use crate::arch::{CACHE_LINE, Kernel, Simd, run_on};
 use crate::line::Aligned;
 use crate::transpose::lay_tile;
-use crate::vector::for_each_vector;
+use crate::vector::{fold, for_each_vector};
 
 /// What one row of bytes stands for: `x = offset + scale * byte`.
 #[derive(Clone, Copy, Debug, Default)]
@@ -66,6 +66,9 @@ impl PackedRows {
             }
             for (row, words) in rows.clone().zip(tile_rows.chunks_exact_mut(row_len)) {
                 let x = &input.data[row * input.stride..][..weights.n_in()];
+                for at in (0..x.len()).step_by(CACHE_LINE) {
+                    simd.prefetch(bytemuck::cast_slice(x), input.stride + at);
+                }
                 self.scales.extend(words_of_row(simd, x, precision, words));
             }
             lay_tile(simd, tile_rows, (rows.len(), row_len), n_words, tile, S::TILE_ROWS);
@@ -113,12 +116,15 @@ fn words_of_row<S: Simd>(simd: S, x: &[f32], precision: Precision, words: &mut [
 #[inline(always)]
 pub(super) fn bytes_of_row<S: Simd>(simd: S, x: &[f32], bytes: &mut [u8]) -> RowScale {
     let zero = simd.splat(0.0);
-    let (mut least, mut greatest) = (zero, zero);
-    for_each_vector(
+    let (least, greatest) = fold(
         simd,
         x,
+        0.0,
+        (zero, zero),
         #[inline(always)]
-        |_, x| (least, greatest) = (simd.min(least, x), simd.max(greatest, x)),
+        |(least, greatest), x| (simd.min(least, x), simd.max(greatest, x)),
+        #[inline(always)]
+        |x, y| (simd.min(x.0, y.0), simd.max(x.1, y.1)),
     );
     let least = -simd.max_lane(simd.sub(zero, least));
     let scale = ((simd.max_lane(greatest) - least) / 255.0).max(f32::MIN_POSITIVE);
