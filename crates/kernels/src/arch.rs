@@ -113,9 +113,18 @@ pub trait Simd: Copy {
         }
     }
 
-    /// Asks for the cache line that stands `ahead` words after the first of `x`, there or not: a hint.
+    /// Asks for the cache lines that stand `ahead` bytes after those of `x`, there or not: a hint.
     #[inline(always)]
-    fn prefetch(self, _x: &[u32], _ahead: usize) {}
+    fn prefetch<T>(self, x: &[T], ahead: usize) {
+        const LINE: usize = 64;
+        for at in (0..size_of_val(x)).step_by(LINE) {
+            self.prefetch_line(x.as_ptr().cast::<u8>().wrapping_add(ahead + at));
+        }
+    }
+
+    /// Asks for one cache line. Nothing is read: any address will do.
+    #[inline(always)]
+    fn prefetch_line(self, _address: *const u8) {}
 
     /// Makes the registers of [`Simd::tile`] ready: comes before the first tile of a kernel.
     #[inline(always)]
@@ -406,10 +415,8 @@ pub fn run_on<K: Kernel>(set: InstructionSet, kernel: K) -> K::Output {
     }
 }
 
-/// Words of a cache line.
-pub(crate) const CACHE_LINE: usize = 16;
-/// Steps of a tile that its right factor is asked for ahead: it comes from a second-level cache or from further away, and
-/// what a CPU fetches by itself comes too late.
+/// Steps of a tile that its right factor of f32 is asked for ahead: it does not fit in a first-level cache, and what a CPU
+/// fetches from further away by itself comes too late.
 const STEPS_AHEAD: usize = 8;
 
 /// The body of [`Simd::tile`] for a fixed number of rows and of vectors in a row, so that it stays in registers.
@@ -436,9 +443,7 @@ fn tile_of<S: Simd, P: Product, const ROWS: usize, const VECTORS: usize>(
             *vector = simd.load_words(&b[v * S::LANES..]);
         }
         if P::PER_WORD == 1 {
-            for at in (0..columns).step_by(CACHE_LINE) {
-                simd.prefetch(b, STEPS_AHEAD * columns + at);
-            }
+            simd.prefetch(b, STEPS_AHEAD * size_of_val(b));
         }
         for (sums, a) in sums.iter_mut().zip(a) {
             for (sum, b) in sums.iter_mut().zip(vectors) {

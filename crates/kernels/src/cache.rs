@@ -416,6 +416,10 @@ fn scores<'a, S: Simd, N: Number>(
 /// An upper bound of `TILE_COLUMNS`.
 const MAX_PANEL: usize = 32;
 
+/// How far ahead, in bytes, a panel is asked for: it comes from memory, and so much is done with each number that a CPU
+/// does not see the next ones early enough.
+const BYTES_AHEAD: usize = 8192;
+
 /// `out[j] = sum over k of weights[k] * panel[k][j]`, in two sums for each vector, so that one need not wait for the
 /// other.
 #[inline(always)]
@@ -426,6 +430,7 @@ fn weighted_sum<S: Simd, N: Number>(simd: S, weights: &[f32], panel: &[N], out: 
     let pairs = weights.chunks_exact(2);
     let last = pairs.remainder();
     for (weights, rows) in pairs.zip(panel.chunks_exact(2 * columns)) {
+        simd.prefetch(rows, BYTES_AHEAD);
         for (i, weight) in weights.iter().enumerate() {
             let weight = simd.splat(*weight);
             for (v, sum) in sums[i].iter_mut().enumerate() {

@@ -263,9 +263,9 @@ impl<const VNNI: bool> Simd for Avx2<VNNI> {
     }
 
     #[inline(always)]
-    fn prefetch(self, x: &[u32], ahead: usize) {
-        // SAFETY: every x86-64 CPU has the instruction, which may be given any address.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(x.as_ptr().wrapping_add(ahead).cast()) }
+    fn prefetch_line(self, address: *const u8) {
+        // SAFETY: see `splat`; the instruction may be given any address.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) }
     }
 
     tile!(2 vectors, [1 2 3 4 5 6] rows);

@@ -276,6 +276,9 @@ impl Kernel for Rough<'_> {
     }
 }
 
+/// How far ahead, in bytes, panels of upper bits are asked for, which come from memory.
+const BYTES_AHEAD: usize = 2048;
+
 /// The products of bytes with the upper bits of a panel, `[n_pairs, TILE_COLUMNS]`: whole numbers. Sums of even words
 /// and of odd ones need not wait for each other.
 #[inline(always)]
@@ -283,6 +286,7 @@ fn upper_products<S: Simd>(simd: S, bytes: &[u32], pairs: &[u32]) -> [S::F32; 2]
     let zero = simd.splat_word(0);
     let (mut even, mut odd) = ([zero; 2], [zero; 2]);
     for (bytes, pair) in bytes.chunks_exact(2).zip(pairs.chunks_exact(S::TILE_COLUMNS)) {
+        simd.prefetch(pair, BYTES_AHEAD);
         for v in 0..2 {
             let [low, high] = simd.nibbles(simd.load_words(&pair[v * S::LANES..]));
             even[v] = simd.dot_bytes(simd.splat_word(bytes[0]), low, even[v]);

@@ -1,7 +1,7 @@
 //! The rows of an input, packed for the register tile.
 
 use super::{Input, Precision, Weights};
-use crate::arch::{CACHE_LINE, Kernel, Simd, run_on};
+use crate::arch::{Kernel, Simd, run_on};
 use crate::line::Aligned;
 use crate::transpose::lay_tile;
 use crate::vector::{fold, for_each_vector};
@@ -66,9 +66,7 @@ impl PackedRows {
             }
             for (row, words) in rows.clone().zip(tile_rows.chunks_exact_mut(row_len)) {
                 let x = &input.data[row * input.stride..][..weights.n_in()];
-                for at in (0..x.len()).step_by(CACHE_LINE) {
-                    simd.prefetch(bytemuck::cast_slice(x), input.stride + at);
-                }
+                simd.prefetch(x, 4 * input.stride);
                 self.scales.extend(words_of_row(simd, x, precision, words));
             }
             lay_tile(simd, tile_rows, (rows.len(), row_len), n_words, tile, S::TILE_ROWS);
