@@ -415,9 +415,10 @@ pub fn run_on<K: Kernel>(set: InstructionSet, kernel: K) -> K::Output {
     }
 }
 
-/// Steps of a tile that its right factor of f32 is asked for ahead: it does not fit in a first-level cache, and what a CPU
-/// fetches from further away by itself comes too late.
-const STEPS_AHEAD: usize = 8;
+/// Steps of a tile that its right factor is asked for ahead, where it does not come from a first-level cache: if it is of
+/// f32, or if the tile has few rows, as in the decoder, where weights are read once. What a CPU fetches by itself from so
+/// far away comes too late.
+const STEPS_AHEAD: usize = 32;
 
 /// The body of [`Simd::tile`] for a fixed number of rows and of vectors in a row, so that it stays in registers.
 #[inline(always)]
@@ -442,7 +443,7 @@ fn tile_of<S: Simd, P: Product, const ROWS: usize, const VECTORS: usize>(
         for (v, vector) in vectors.iter_mut().enumerate() {
             *vector = simd.load_words(&b[v * S::LANES..]);
         }
-        if P::PER_WORD == 1 {
+        if P::PER_WORD == 1 || ROWS < S::TILE_ROWS {
             simd.prefetch(b, STEPS_AHEAD * size_of_val(b));
         }
         for (sums, a) in sums.iter_mut().zip(a) {
