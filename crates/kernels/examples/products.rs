@@ -1,8 +1,8 @@
-//! How fast matrix products of the encoder's shapes are: `cargo run --release -p boswell-kernels --example products`.
+//! How fast the layers of an encoder's block are: `cargo run --release -p boswell-kernels --example products`.
 //!
-//! Prints operations per second (a product and a sum are two) for each precision and shape, medians of several runs, and
-//! the share that this is of what registers alone give, measured before and after them; that of AMX is not. Everything
-//! counts, the packing of inputs and the epilogue too. Arguments: the number of threads (2), the width of the encoder
+//! Prints operations of matrix products per second (a product and a sum are two) for each layer and precision, medians of
+//! several runs, and the share that this is of what registers alone give, measured before and after them; that of AMX is
+//! not. The time of everything counts: normalisation, packing, GELU, the residual connection. Arguments: the number of threads (2), the width of the encoder
 //! (512).
 
 #![allow(clippy::print_stdout, reason = "a program that prints figures")]
@@ -30,18 +30,18 @@ fn main() {
     let (n_threads, width) = (arguments.next().unwrap_or(2), arguments.next().unwrap_or(512));
     let threads = Threads::new(n_threads);
     println!("{ROWS} rows, {n_threads} threads, GOP/s");
-    println!("{:28} {:>14} {:>14} {:>14}", "inputs x outputs", "f32", "bf16", "int8");
-    let each = |name: &str, measure: &dyn Fn(Precision) -> Speed| {
+    println!("{:36} {:>14} {:>14} {:>14}", "inputs x outputs", "f32", "bf16", "int8");
+    let print_row = |name: &str, measure: &dyn Fn(Precision) -> Speed| {
         let speeds = [Precision::F32, Precision::Bf16, Precision::Int8].map(|p| measure(p).to_string());
-        println!("{name:28} {}", speeds.join(" "));
+        println!("{name:36} {}", speeds.join(" "));
     };
-    each(&format!("norm, {width} x {}", 3 * width), &|p| measure_normed(&threads, [width, 3 * width], p));
-    each(&format!("{width} x {width}, add"), &|p| measure_linear(&threads, width, p));
-    each(&format!("norm, {width} x {0}, GELU, {0} x {width}", 4 * width), &|p| {
+    print_row(&format!("norm, {width} x {}", 3 * width), &|p| measure_normed(&threads, width, p));
+    print_row(&format!("{width} x {width}, add"), &|p| measure_linear(&threads, width, p));
+    print_row(&format!("norm, {width} x {0}, GELU, {0} x {width}", 4 * width), &|p| {
         measure_mlp(&threads, width, p)
     });
     let speeds = [Precision::F32, Precision::Bf16].map(|p| measure_attention(&threads, width, p).to_string());
-    println!("{:28} {}", "attention", speeds.join(" "));
+    println!("{:36} {}", "attention", speeds.join(" "));
 }
 
 /// Billions of operations per second, and the share of what registers alone give, if that is known.
@@ -58,10 +58,10 @@ impl std::fmt::Display for Speed {
 }
 
 /// A normalisation and the layer of queries, keys and values.
-fn measure_normed(threads: &Threads, [n_in, n_out]: [usize; 2], precision: Precision) -> Speed {
-    let (layer, norm) = (layer([n_in, n_out], precision), numbers(n_in));
-    let (x, mut out) = (numbers(ROWS * n_in), vec![0.0; ROWS * n_out]);
-    speed(threads, precision, 2 * ROWS * n_in * n_out, || {
+fn measure_normed(threads: &Threads, width: usize, precision: Precision) -> Speed {
+    let (layer, norm) = (layer([width, 3 * width], precision), numbers(width));
+    let (x, mut out) = (numbers(ROWS * width), vec![0.0; ROWS * 3 * width]);
+    speed(threads, precision, 6 * ROWS * width * width, || {
         normed_linear(threads, &x, [&norm, &norm], &layer, &mut out);
     })
 }
@@ -75,7 +75,7 @@ fn measure_linear(threads: &Threads, width: usize, precision: Precision) -> Spee
     })
 }
 
-/// All that comes behind that in a block.
+/// The MLP: a normalisation, two layers with GELU between, and the residual connection.
 fn measure_mlp(threads: &Threads, width: usize, precision: Precision) -> Speed {
     let (up, down) = (layer([width, 4 * width], precision), layer([4 * width, width], precision));
     let (norm, mut x) = (numbers(width), numbers(ROWS * width));

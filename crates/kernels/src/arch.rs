@@ -113,7 +113,8 @@ pub trait Simd: Copy {
         }
     }
 
-    /// Asks for the cache lines that stand `ahead` bytes after those of `x`, there or not: a hint.
+    /// Asks for the cache lines that stand `ahead` bytes after those of `x`, which starts with one: a hint, for memory that
+    /// may not be there. Does nothing where [`Simd::prefetch_line`] does nothing.
     #[inline(always)]
     fn prefetch<T>(self, x: &[T], ahead: usize) {
         const LINE: usize = 64;
@@ -122,7 +123,8 @@ pub trait Simd: Copy {
         }
     }
 
-    /// Asks for one cache line. Nothing is read: any address will do.
+    /// Asks for one cache line; does nothing where the instruction set has no such hint. Nothing is read: any address will
+    /// do.
     #[inline(always)]
     fn prefetch_line(self, _address: *const u8) {}
 
@@ -134,21 +136,23 @@ pub trait Simd: Copy {
     /// words is what [`Product`] says.
     ///
     /// - `out`: `[rows, TILE_COLUMNS]`, overwritten, or added to if `accumulate`. What stands behind may be overwritten.
-    fn tile<P: Product>(self, factors: Factors<'_>, out: &mut [u32], accumulate: bool);
+    fn tile<P: Product>(self, operands: Operands<'_>, out: &mut [u32], accumulate: bool);
 }
 
-/// The factors of a register tile, see [`Simd::tile`].
+/// What a register tile is the product of, see [`Simd::tile`].
 #[derive(Clone, Copy)]
-pub struct Factors<'a> {
+pub struct Operands<'a> {
     /// Rows of the tile, 1 to [`Simd::TILE_ROWS`].
     pub rows: usize,
     /// `[n_k / TILE_STEPS, a_stride / TILE_STEPS, TILE_STEPS]`, pieces of rows, of which the first `rows` are read; if
     /// pieces are longer than a word, there is room for [`Simd::TILE_ROWS`].
     pub a: &'a [u32],
-    /// From one step's pieces to the next one's.
+    /// From one step's pieces to the next one's, in words.
     pub a_stride: usize,
     /// `[n_k, TILE_COLUMNS]`, `n_k` a multiple of [`Simd::TILE_STEPS`].
     pub b: &'a [u32],
+    /// Whether `b` was not read shortly before, and so comes from memory.
+    pub b_is_far: bool,
 }
 
 /// What a word of 32 bits holds in a matrix product, and how two of them are multiplied and added up.
@@ -415,20 +419,21 @@ pub fn run_on<K: Kernel>(set: InstructionSet, kernel: K) -> K::Output {
     }
 }
 
-/// Steps of a tile that its right factor is asked for ahead, where it does not come from a first-level cache: if it is of
-/// f32, or if the tile has few rows, as in the decoder, where weights are read once. What a CPU fetches by itself from so
-/// far away comes too late.
+/// Steps of a tile that its right factor is asked for ahead if that comes from memory, as all weights of the decoder do, or
+/// from a second-level cache, as panels of f32 do: what a CPU fetches from there by itself comes too late.
 const STEPS_AHEAD: usize = 32;
 
 /// The body of [`Simd::tile`] for a fixed number of rows and of vectors in a row, so that it stays in registers.
 #[inline(always)]
 fn tile_of<S: Simd, P: Product, const ROWS: usize, const VECTORS: usize>(
     simd: S,
-    Factors { a, a_stride, b, .. }: Factors<'_>,
+    Operands { a, a_stride, b, b_is_far, .. }: Operands<'_>,
     out: &mut [u32],
     accumulate: bool,
 ) {
     let columns = VECTORS * S::LANES;
+    // The flag takes a register, which a whole tile of bf16 does not have to spare on AVX2.
+    let asks_ahead = P::PER_WORD == 1 || ROWS < S::TILE_ROWS || (b_is_far && P::PER_WORD == 4);
     let mut sums = [[P::zero(simd); VECTORS]; ROWS];
     if accumulate {
         for (row, sums) in sums.iter_mut().enumerate() {
@@ -443,7 +448,7 @@ fn tile_of<S: Simd, P: Product, const ROWS: usize, const VECTORS: usize>(
         for (v, vector) in vectors.iter_mut().enumerate() {
             *vector = simd.load_words(&b[v * S::LANES..]);
         }
-        if P::PER_WORD == 1 || ROWS < S::TILE_ROWS {
+        if asks_ahead {
             simd.prefetch(b, STEPS_AHEAD * size_of_val(b));
         }
         for (sums, a) in sums.iter_mut().zip(a) {
@@ -465,7 +470,7 @@ fn tile_of<S: Simd, P: Product, const ROWS: usize, const VECTORS: usize>(
 #[inline(always)]
 fn row_of_pieces<S: Simd, P: Product, const VECTORS: usize>(
     simd: S,
-    Factors { a, a_stride, b, .. }: Factors<'_>,
+    Operands { a, a_stride, b, .. }: Operands<'_>,
     out: &mut [u32],
     accumulate: bool,
 ) {
@@ -494,21 +499,21 @@ macro_rules! tile {
         #[inline(always)]
         fn tile<P: $crate::arch::Product>(
             self,
-            factors: $crate::arch::Factors<'_>,
+            operands: $crate::arch::Operands<'_>,
             out: &mut [u32],
             accumulate: bool,
         ) {
             $(if $is_amx {
                 // A row of bytes takes as long as the panel takes to be read.
-                return match factors.rows {
+                return match operands.rows {
                     1 if P::PER_WORD == 4 => {
-                        $crate::arch::row_of_pieces::<Self, P, $vectors>(self, factors, out, accumulate)
+                        $crate::arch::row_of_pieces::<Self, P, $vectors>(self, operands, out, accumulate)
                     }
-                    _ => $amx::tile::<P>(factors, out, accumulate),
+                    _ => $amx::tile::<P>(operands, out, accumulate),
                 };
             })?
-            match factors.rows {
-                $($n => $crate::arch::tile_of::<Self, P, $n, $vectors>(self, factors, out, accumulate),)*
+            match operands.rows {
+                $($n => $crate::arch::tile_of::<Self, P, $n, $vectors>(self, operands, out, accumulate),)*
                 rows => panic!("a tile cannot have {rows} rows"),
             }
         }

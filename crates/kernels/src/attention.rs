@@ -8,7 +8,7 @@
 use std::cell::RefCell;
 use std::marker::PhantomData;
 
-use crate::arch::{Bf16, F32, Factors, InstructionSet, Kernel, Product, Simd, run_on};
+use crate::arch::{Bf16, F32, InstructionSet, Kernel, Operands, Product, Simd, run_on};
 use crate::line::Aligned;
 use crate::threads::{Threads, TileMut};
 use crate::transpose::{lay_tile, transpose_words};
@@ -369,8 +369,9 @@ impl<P: Factor> Kernel for Attend<'_, '_, P> {
             let stride = S::TILE_ROWS * S::TILE_STEPS;
             let tiles = keys.chunks_exact(S::TILE_ROWS * n_words);
             for (keys, scores) in tiles.zip(scores[..n_keys * panel].chunks_mut(S::TILE_ROWS * panel)) {
-                let factors = Factors { rows: scores.len() / panel, a: keys, a_stride: stride, b: queries };
-                simd.tile::<P>(factors, scores, false);
+                let rows = scores.len() / panel;
+                let operands = Operands { rows, a: keys, a_stride: stride, b: queries, b_is_far: false };
+                simd.tile::<P>(operands, scores, false);
             }
             running.exponentiate::<P>(simd, n_keys, scores, bytemuck::cast_slice_mut(sums));
             let n_used = n_keys.div_ceil(P::PER_WORD);
@@ -412,7 +413,8 @@ impl Values<'_> {
                 n => (&words[first * n_rows + idx * rows * n..], n_rows * n),
             };
             let rows = sums.len() / S::TILE_COLUMNS;
-            simd.tile::<P>(Factors { rows, a: values, a_stride: stride, b: probabilities }, sums, true);
+            let operands = Operands { rows, a: values, a_stride: stride, b: probabilities, b_is_far: false };
+            simd.tile::<P>(operands, sums, true);
         }
     }
 }

@@ -416,8 +416,8 @@ fn scores<'a, S: Simd, N: Number>(
 /// An upper bound of `TILE_COLUMNS`.
 const MAX_PANEL: usize = 32;
 
-/// How far ahead, in bytes, a panel is asked for: it comes from memory, and so much is done with each number that a CPU
-/// does not see the next ones early enough.
+/// How far ahead, in bytes, a panel is asked for: cross-attention's come from memory, and so much is done with each number
+/// that a CPU does not see the next ones early enough.
 const BYTES_AHEAD: usize = 8192;
 
 /// `out[j] = sum over k of weights[k] * panel[k][j]`, in two sums for each vector, so that one need not wait for the

@@ -11,7 +11,7 @@ mod weights;
 use std::cell::RefCell;
 use std::ops::Range;
 
-use crate::arch::{self, Factors, Kernel, Product, Simd, run_on};
+use crate::arch::{self, Kernel, Operands, Product, Simd, run_on};
 use crate::threads::{Threads, TileMut};
 use crate::vector::{gelu_rough, gelu_vector};
 use rows::{PackedRows, RowScale};
@@ -209,8 +209,9 @@ impl Block<'_, '_> {
             for (idx, tile) in rows.tiles(tile_len).enumerate() {
                 let first = idx * S::TILE_ROWS;
                 let n_rows = S::TILE_ROWS.min(rows.n_rows() - first);
-                let factors = Factors { rows: n_rows, a: tile, a_stride: stride, b: panel };
-                simd.tile::<P>(factors, &mut sums, false);
+                let operands =
+                    Operands { rows: n_rows, a: tile, a_stride: stride, b: panel, b_is_far: first == 0 };
+                simd.tile::<P>(operands, &mut sums, false);
                 for (idx, sums) in (first..first + n_rows).zip(sums.chunks_exact(S::TILE_COLUMNS)) {
                     let products = Products { sums, row: rows.scale(idx), scales, column };
                     finish.store::<S, P>(simd, idx, &products);

@@ -225,7 +225,8 @@ fn fold_sum<S: Simd>(simd: S, x: &[f32], neutral: f32, f: impl Fn(S::F32) -> S::
 
 /// Folds all vectors into one value; the rest that fills no vector is padded with `neutral`.
 ///
-/// Four values that start as `first` take turns, so that none is waited for; `join` makes them one.
+/// Four values that start as `first` take turns, so that none is waited for; `join` makes them one. So the order is not
+/// kept, and `first` changes nothing that it is joined with.
 #[inline(always)]
 pub(crate) fn fold<S: Simd, A: Copy>(
     simd: S,

@@ -6,7 +6,7 @@
 use std::arch::asm;
 use std::sync::OnceLock;
 
-use super::{Factors, Product};
+use super::{Operands, Product};
 
 /// Rows of a tile of [`tile`].
 pub(super) const ROWS: usize = 32;
@@ -89,32 +89,33 @@ pub(super) fn configure() {
 
 /// [`super::Simd::tile`] for bf16 and bytes.
 #[inline(always)]
-pub(super) fn tile<P: Product>(factors: Factors<'_>, out: &mut [u32], accumulate: bool) {
-    let rows = factors.rows;
+pub(super) fn tile<P: Product>(operands: Operands<'_>, out: &mut [u32], accumulate: bool) {
+    let rows = operands.rows;
     assert!((1..=ROWS).contains(&rows), "a tile cannot have {rows} rows");
     let whole_rows = rows.next_multiple_of(STEPS);
+    let operands = Operands { rows: whole_rows, ..operands };
     if out.len() >= whole_rows * COLUMNS {
-        return whole::<P>(whole_rows, factors, out, accumulate);
+        return whole::<P>(operands, out, accumulate);
     }
     let out = &mut out[..rows * COLUMNS];
     let mut padded = [0; ROWS * COLUMNS];
     if accumulate {
         padded[..out.len()].copy_from_slice(out);
     }
-    whole::<P>(whole_rows, factors, &mut padded, accumulate);
+    whole::<P>(operands, &mut padded, accumulate);
     out.copy_from_slice(&padded[..out.len()]);
 }
 
 /// [`tile`] for 16 or 32 rows.
 #[inline(always)]
-fn whole<P: Product>(rows: usize, factors: Factors<'_>, out: &mut [u32], accumulate: bool) {
-    let Factors { a, a_stride, b, .. } = factors;
+fn whole<P: Product>(operands: Operands<'_>, out: &mut [u32], accumulate: bool) {
+    let Operands { rows, a, a_stride, b, .. } = operands;
     let n_k = b.len() / COLUMNS;
     assert!(n_k.is_multiple_of(STEPS) && b.len() == n_k * COLUMNS, "b is not whole steps of a tile");
     let n_steps = n_k / STEPS;
     assert!(n_steps == 0 || a.len() >= (n_steps - 1) * a_stride + rows * STEPS, "a is shorter than its rows");
     assert!(out.len() >= rows * COLUMNS, "out is shorter than the tile");
-    let product = Operands {
+    let product = Addresses {
         a: a.as_ptr(),
         a_bytes: 4 * a_stride,
         b: b.as_ptr(),
@@ -135,7 +136,7 @@ fn whole<P: Product>(rows: usize, factors: Factors<'_>, out: &mut [u32], accumul
 }
 
 /// The operands of the assembly, with bounds checked.
-struct Operands {
+struct Addresses {
     a: *const u32, // `n_steps` pieces of 16 or 32 rows of `STEPS` words, `a_bytes` apart
     a_bytes: usize,
     b: *const u32, // [STEPS * n_steps, COLUMNS]
@@ -150,7 +151,7 @@ macro_rules! products {
         /// # Safety
         /// The CPU has AMX, its registers are configured, and the operands are as long as they say.
         #[inline(always)]
-        unsafe fn $name_16(x: Operands) {
+        unsafe fn $name_16(x: Addresses) {
             // SAFETY: as the function's.
             unsafe {
                 asm!(
@@ -193,7 +194,7 @@ macro_rules! products {
         /// # Safety
         /// The CPU has AMX, its registers are configured, and the operands are as long as they say.
         #[inline(always)]
-        unsafe fn $name_32(x: Operands) {
+        unsafe fn $name_32(x: Addresses) {
             // SAFETY: as the function's; the lower half of a piece of `a` and of `out` is 16 rows further.
             unsafe {
                 asm!(

@@ -52,7 +52,11 @@ fn check_tiles<S: Simd, P: Product>(simd: S) {
             let (a, b) = (words::<P>(n_k / S::TILE_STEPS * a_stride, 1), words::<P>(n_k * columns, 2));
             let mut out = vec![0x7fff_ffff; rows * columns];
             for n_times in [1.0, 2.0] {
-                simd.tile::<P>(Factors { rows, a: &a, a_stride, b: &b }, &mut out, n_times > 1.0);
+                simd.tile::<P>(
+                    Operands { rows, a: &a, a_stride, b: &b, b_is_far: n_times > 1.0 },
+                    &mut out,
+                    n_times > 1.0,
+                );
                 for (idx, found) in out.iter().enumerate() {
                     let (i, j) = (idx / columns, idx % columns);
                     let product = |k: usize| {

@@ -66,7 +66,7 @@ impl PackedRows {
             }
             for (row, words) in rows.clone().zip(tile_rows.chunks_exact_mut(row_len)) {
                 let x = &input.data[row * input.stride..][..weights.n_in()];
-                simd.prefetch(x, 4 * input.stride);
+                simd.prefetch(x, size_of::<f32>() * input.stride); // the next row
                 self.scales.extend(words_of_row(simd, x, precision, words));
             }
             lay_tile(simd, tile_rows, (rows.len(), row_len), n_words, tile, S::TILE_ROWS);

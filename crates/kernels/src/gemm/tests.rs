@@ -1,3 +1,4 @@
+use super::rows::bytes_of_row;
 use super::*;
 use crate::arch::InstructionSet;
 use crate::tests::{assert_close, numbers};
@@ -87,6 +88,31 @@ fn bytes_are_exact_where_the_numbers_are_whole_steps() {
                 (found - expected).abs() <= expected.abs() * 1e-6 + 1.0,
                 "{set}: {found} is not {expected}"
             );
+        }
+    }
+}
+
+#[test]
+fn bytes_of_a_row_span_its_range_wherever_that_ends() {
+    struct BytesOfRow<'a>(&'a [f32], &'a mut [u8]);
+    impl Kernel for BytesOfRow<'_> {
+        type Output = RowScale;
+        #[inline(always)]
+        fn run<S: Simd>(self, simd: S) -> RowScale {
+            bytes_of_row(simd, self.0, self.1)
+        }
+    }
+    const LEN: usize = 191;
+    for set in InstructionSet::available() {
+        for at in 0..LEN {
+            for (sign, byte, offset) in [(1.0, 255, 0.0), (-1.0, 0, -3.0)] {
+                let (mut x, mut bytes) = ([0.5 * sign; LEN], [0; LEN + 1]);
+                x[at] = 3.0 * sign;
+                let row = run_on(set, BytesOfRow(&x, &mut bytes));
+                assert!((row.scale - 3.0 / 255.0).abs() < 1e-7, "{set}: {} at {at}", row.scale);
+                assert!((row.offset - offset).abs() < 1e-5, "{set}: {} at {at}", row.offset);
+                assert_eq!(bytes[at], byte, "{set}: at {at}");
+            }
         }
     }
 }

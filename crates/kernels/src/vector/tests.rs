@@ -2,8 +2,8 @@ use super::*;
 use crate::arch::{InstructionSet, run_on};
 use crate::tests::{assert_close, numbers};
 
-/// Every length from nothing to past four registers of the widest instruction set.
-const LENGTHS: std::ops::RangeInclusive<usize> = 0..=67;
+/// Every length from nothing to two rounds of [`fold`] with the widest vectors and all that may come behind.
+const LENGTHS: std::ops::RangeInclusive<usize> = 0..=191;
 
 fn for_each_set_and_length(check: impl Fn(InstructionSet, usize)) {
     for set in InstructionSet::available() {
@@ -47,6 +47,20 @@ fn sums_and_maxima_do_not_see_the_padding() {
         run_on(set, Add { out: &mut out, x: &y });
         assert_eq!(out, sum);
     });
+}
+
+#[test]
+fn an_extreme_is_found_wherever_it_stands() {
+    for set in InstructionSet::available() {
+        for at in LENGTHS {
+            let mut x = vec![0.25; *LENGTHS.end() + 1];
+            for (extreme, max) in [(3.0, 3.0), (-3.0, 0.25)] {
+                x[at] = extreme;
+                assert_eq!(run_on(set, Max { x: &x }), max, "{set}: {extreme} at {at}");
+                assert_eq!(run_on(set, AbsMax { x: &x }), 3.0, "{set}: {extreme} at {at}");
+            }
+        }
+    }
 }
 
 #[test]
