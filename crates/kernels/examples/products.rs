@@ -2,8 +2,8 @@
 //!
 //! Prints operations of matrix products per second (a product and a sum are two) for each layer and precision, medians of
 //! several runs, and the share that this is of what registers alone give, measured before and after them; that of AMX is
-//! not. The time of everything counts: normalisation, packing, GELU, the residual connection. Arguments: the number of threads (2), the width of the encoder
-//! (512).
+//! not. The time of everything counts: normalisation, packing, GELU, the residual connection. Arguments: the number of
+//! threads (2), the width of the encoder (512).
 
 #![allow(clippy::print_stdout, reason = "a program that prints figures")]
 

@@ -151,7 +151,7 @@ pub struct Operands<'a> {
     pub a_stride: usize,
     /// `[n_k, TILE_COLUMNS]`, `n_k` a multiple of [`Simd::TILE_STEPS`].
     pub b: &'a [u32],
-    /// Whether `b` was not read shortly before, and so comes from memory.
+    /// Whether `b` was not read shortly before, and so comes from memory: a hint, of which AMX takes no notice.
     pub b_is_far: bool,
 }
 
