@@ -9,6 +9,8 @@ text="three one four one five nine two six"
 
 folder="$(mktemp -d)"
 trap 'rm -rf "$folder"' EXIT
+# What the programs write goes when they have ended.
+export TMPDIR="$folder"
 python=python3
 
 # What speaks live needs a package, and a clip that Python can read.
