@@ -325,6 +325,16 @@ impl InstructionSet {
         if self == Self::Avx512Amx && per_word == 1 { Self::Avx512Bf16 } else { self }
     }
 
+    /// Whether products of bf16 take less time than those of f32, and not more, as where each pair is first taken apart.
+    pub(crate) fn prefers_bf16(self) -> bool {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512Bf16 => avx512::is_bf16_fast(),
+            Self::Avx512Amx => true,
+            _ => false,
+        }
+    }
+
     /// The shape of a register tile.
     pub(crate) fn tile(self) -> Tile {
         struct OfTile;

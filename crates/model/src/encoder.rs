@@ -101,7 +101,7 @@ impl Encoder {
 
     fn attention(&self, n_ctx: usize) -> Attention {
         let Dims { n_audio_state: n_state, n_audio_head: n_head, .. } = self.dims;
-        Attention::new(n_ctx, n_head, n_state / n_head, self.precision != Precision::F32)
+        Attention::new(n_ctx, n_head, n_state / n_head, self.precision.floating() == Precision::Bf16)
     }
 
     /// Encodes a window; returns the audio features, `[n_ctx, n_state]`. `on_stage` sees the residual stream
@@ -185,9 +185,9 @@ impl Block {
 
 /// Reads a convolution of kernel 3, `[n_out, n_in, 3]`, as a linear layer over three frames, `[n_out, 3 * n_in]`.
 ///
-/// It stays in bf16 where the rest is in bytes: it is small, and all else stands on it.
+/// It is never in bytes: it is small, and all else stands on it.
 fn convolution(loader: &Loader<'_>, name: &str, n_out: usize, n_in: usize) -> Result<Linear, Error> {
-    let precision = if loader.precision == Precision::F32 { Precision::F32 } else { Precision::Bf16 };
+    let precision = loader.precision.floating();
     let weights = loader.weights(name, [n_out, 3 * n_in], precision, || {
         let weights = loader.values(&format!("{name}.weight"), &[n_out, n_in, 3])?;
         let mut rows = vec![0.0; weights.len()];

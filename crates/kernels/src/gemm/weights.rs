@@ -42,6 +42,15 @@ impl Precision {
         }
     }
 
+    /// The numbers for what a network of this precision computes in more than bytes: bf16 where this CPU multiplies those
+    /// faster than f32, else f32.
+    pub fn floating(self) -> Self {
+        match self {
+            Self::Bf16 | Self::Int8 if InstructionSet::detect().prefers_bf16() => Self::Bf16,
+            _ => Self::F32,
+        }
+    }
+
     /// How many numbers a word of 32 bits holds.
     pub(super) fn per_word(self) -> usize {
         match self {
@@ -169,10 +178,10 @@ impl Weights {
         self.words.clone()
     }
 
-    /// A name for the way in which this CPU has weights packed: where the names are equal, so are the words.
+    /// A name for the way in which this CPU has a network's weights packed: where the names are equal, so are the words.
     pub fn layout(precision: Precision) -> String {
         let Shape { tile, .. } = Shape::here(1, 1, precision);
-        format!("{precision}-{}x{}", tile.columns, tile.steps)
+        format!("{precision}-{}-{}x{}", precision.floating(), tile.columns, tile.steps)
     }
 
     /// The number of outputs: rows of the matrix.
