@@ -29,6 +29,8 @@ pub trait Simd: Copy {
     /// A tile's products are added up over a multiple of so many words, which stand side by side in the left factor;
     /// what is packed ends in words of zero.
     const TILE_STEPS: usize = 1;
+    /// The least byte that [`Simd::dot_bytes`] takes on the left: 0, as those are without a sign, or -128.
+    const LEAST_BYTE: f32 = 0.0;
     /// A vector of [`Simd::LANES`] numbers.
     type F32: Copy;
     /// A vector of [`Simd::LANES`] words of 32 bits: `i32`, pairs of bf16 or quads of bytes.
@@ -87,7 +89,8 @@ pub trait Simd: Copy {
     fn to_f32(self, x: Self::Words) -> Self::F32;
     /// `sum + x[0] * y[0] + x[1] * y[1]` for the pairs of bf16 in each word.
     fn dot_bf16(self, x: Self::Words, y: Self::Words, sum: Self::F32) -> Self::F32;
-    /// `sum + x[0] * y[0] + … + x[3] * y[3]` for the four bytes in each word: unsigned in `x`, signed in `y`.
+    /// `sum + x[0] * y[0] + … + x[3] * y[3]` for the four bytes in each word: signed in `y`, and in `x` as
+    /// [`Simd::LEAST_BYTE`] says.
     fn dot_bytes(self, x: Self::Words, y: Self::Words, sum: Self::Words) -> Self::Words;
     /// The lower and the upper four bits of each byte, as bytes of 0 to 15.
     fn nibbles(self, x: Self::Words) -> [Self::Words; 2];
@@ -99,7 +102,8 @@ pub trait Simd: Copy {
     fn load_steps(self, x: &[i8]) -> Self::F32;
     /// Writes a vector as bf16, rounded to nearest, ties to even. Panics if it does not fit. No lane is NaN.
     fn store_bf16(self, x: Self::F32, out: &mut [u16]);
-    /// Writes lanes as bytes, rounded to nearest, ties to even, and bounded to 0..=255. Panics if they do not fit.
+    /// Writes lanes as bytes, rounded to nearest, ties to even, and bounded to the 256 from [`Simd::LEAST_BYTE`] on. Panics
+    /// if they do not fit.
     fn store_bytes(self, x: Self::F32, out: &mut [u8]);
 
     /// Writes four rows as columns: `out[column * out_stride + row] = rows[row][column]` for the first
@@ -139,6 +143,12 @@ pub trait Simd: Copy {
     fn tile<P: Product>(self, operands: Operands<'_>, out: &mut [u32], accumulate: bool);
 }
 
+/// What a byte is that [`Simd::dot_bytes`] takes on the left.
+#[inline(always)]
+pub(crate) fn left_byte<S: Simd>(byte: u8) -> i32 {
+    if S::LEAST_BYTE < 0.0 { byte.cast_signed().into() } else { byte.into() }
+}
+
 /// What a register tile is the product of, see [`Simd::tile`].
 #[derive(Clone, Copy)]
 pub struct Operands<'a> {
@@ -176,7 +186,7 @@ pub trait Product {
 pub enum F32 {}
 /// Two bf16 in a word; sums are f32.
 pub enum Bf16 {}
-/// Four bytes in a word, unsigned times signed; sums are i32.
+/// Four bytes in a word, see [`Simd::dot_bytes`]; sums are i32.
 pub enum Bytes {}
 
 /// The parts of [`Product`] that all products with sums in f32 share.
@@ -277,6 +287,8 @@ pub enum InstructionSet {
     Avx512Amx,
     /// 64-bit Arm.
     Neon,
+    /// NEON with products of bytes (most of Armv8.2 on: Apple's M1, Raspberry Pi 5, Graviton 2).
+    NeonDotprod,
 }
 
 /// The shape of an instruction set's register tile: what the constants of [`Simd`] say.
@@ -299,6 +311,7 @@ impl fmt::Display for InstructionSet {
             Self::Avx512Bf16 => "AVX-512 BF16",
             Self::Avx512Amx => "AVX-512 AMX",
             Self::Neon => "NEON",
+            Self::NeonDotprod => "NEON dotprod",
         })
     }
 }
@@ -307,8 +320,8 @@ impl InstructionSet {
     /// The best instruction set of this CPU.
     ///
     /// The environment variable `BOSWELL_INSTRUCTION_SET` (`scalar`, `avx2`, `avxvnni`, `avx512`,
-    /// `avx512vnni`, `avx512bf16`, `avx512amx`, `neon`) asks for a lesser one, for tests and measurements; one that
-    /// the CPU does not have is passed over.
+    /// `avx512vnni`, `avx512bf16`, `avx512amx`, `neon`, `neondotprod`) asks for a lesser one, for tests and measurements;
+    /// one that the CPU does not have is passed over.
     pub fn detect() -> Self {
         static BEST: OnceLock<InstructionSet> = OnceLock::new();
         *BEST.get_or_init(|| {
@@ -364,6 +377,10 @@ impl InstructionSet {
         }
         #[cfg(target_arch = "aarch64")]
         sets.push(Self::Neon);
+        #[cfg(target_arch = "aarch64")]
+        if neon::is_dotprod_available() {
+            sets.push(Self::NeonDotprod);
+        }
         sets
     }
 }
@@ -423,6 +440,12 @@ pub fn run_on<K: Kernel>(set: InstructionSet, kernel: K) -> K::Output {
         InstructionSet::Neon => {
             // SAFETY: every 64-bit Arm CPU that Rust's std runs on has NEON.
             unsafe { neon::run(kernel) }
+        }
+        #[cfg(target_arch = "aarch64")]
+        InstructionSet::NeonDotprod => {
+            assert!(neon::is_dotprod_available(), "the CPU has no {set}");
+            // SAFETY: the CPU has all that `run_dotprod` is compiled for, as just asserted.
+            unsafe { neon::run_dotprod(kernel) }
         }
         #[allow(unreachable_patterns, reason = "sets of other architectures")]
         other => panic!("{other} is not an instruction set of this CPU"),

@@ -2,23 +2,36 @@
 #![allow(unsafe_code, reason = "instruction-set module")]
 
 use std::arch::aarch64::*;
+use std::arch::{asm, is_aarch64_feature_detected};
 
-use super::{Kernel, Simd, tile};
+use super::{Kernel, Operands, Product, Simd, tile_of};
 
-/// Proof that the CPU has NEON: only [`run`] makes one.
+/// Proof that the CPU has NEON, and dot products of bytes where the parameter says so: only the `run` functions make one.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Neon(());
+pub(super) struct Neon<const DOTPROD: bool>(());
+
+/// Whether this CPU has all that [`run_dotprod`] is compiled for.
+pub(super) fn is_dotprod_available() -> bool {
+    is_aarch64_feature_detected!("dotprod")
+}
 
 /// Runs an operation, compiled for NEON.
 #[target_feature(enable = "neon")]
 pub(super) fn run<K: Kernel>(kernel: K) -> K::Output {
-    kernel.run(Neon(()))
+    kernel.run(Neon::<false>(()))
 }
 
-impl Simd for Neon {
+/// Runs an operation, compiled for NEON with dot products of bytes.
+#[target_feature(enable = "neon,dotprod")]
+pub(super) fn run_dotprod<K: Kernel>(kernel: K) -> K::Output {
+    kernel.run(Neon::<true>(()))
+}
+
+impl<const DOTPROD: bool> Simd for Neon<DOTPROD> {
     const LANES: usize = 4;
     const TILE_ROWS: usize = 8;
     const TILE_COLUMNS: usize = 8;
+    const LEAST_BYTE: f32 = if DOTPROD { -128.0 } else { 0.0 };
     type F32 = float32x4_t;
     type Words = uint32x4_t;
 
@@ -157,6 +170,9 @@ impl Simd for Neon {
 
     #[inline(always)]
     fn dot_bytes(self, x: uint32x4_t, y: uint32x4_t, sum: uint32x4_t) -> uint32x4_t {
+        if DOTPROD {
+            return sdot(x, y, sum);
+        }
         // SAFETY: see `splat`.
         unsafe {
             let (x, y) = (vreinterpretq_u8_u32(x), vreinterpretq_s8_u32(y));
@@ -199,14 +215,28 @@ impl Simd for Neon {
     #[inline(always)]
     fn load_f16(self, x: &[u16]) -> float32x4_t {
         let x: &[u16; 4] = x.first_chunk().expect("a vector has 4 numbers");
-        let x = x.map(|x| half::f16::from_bits(x).to_f32());
-        self.load(&x)
+        let out;
+        // SAFETY: see `splat`; 8 bytes are read from a reference to 8 bytes. The intrinsic is not stable
+        // (rust-lang/rust#116909).
+        unsafe {
+            asm!(
+                "fcvtl {out:v}.4s, {x:v}.4h",
+                out = lateout(vreg) out,
+                x = in(vreg) vld1_u16(x.as_ptr()),
+                options(pure, nomem, nostack, preserves_flags)
+            );
+        }
+        out
     }
 
     #[inline(always)]
     fn load_steps(self, x: &[i8]) -> float32x4_t {
         let x: &[i8; 4] = x.first_chunk().expect("a vector has 4 bytes");
-        self.load(&x.map(f32::from))
+        // SAFETY: see `splat`.
+        unsafe {
+            let bytes = vcreate_s8(u32::from_ne_bytes(x.map(i8::cast_unsigned)).into());
+            vcvtq_f32_s32(vmovl_s16(vget_low_s16(vmovl_s8(bytes))))
+        }
     }
 
     #[inline(always)]
@@ -226,11 +256,149 @@ impl Simd for Neon {
         let out: &mut [u8; 4] = out.first_chunk_mut().expect("a vector has 4 bytes");
         // SAFETY: see `splat`; 4 bytes are written to a reference to 4 bytes.
         unsafe {
-            let halves = vqmovn_u32(vcvtnq_u32_f32(x));
-            let bytes = vqmovn_u16(vcombine_u16(halves, halves));
-            *out = vget_lane_u32::<0>(vreinterpret_u32_u8(bytes)).to_ne_bytes();
+            let bytes = if DOTPROD {
+                let halves = vqmovn_s32(vcvtnq_s32_f32(x));
+                vreinterpret_u32_s8(vqmovn_s16(vcombine_s16(halves, halves)))
+            } else {
+                let halves = vqmovn_u32(vcvtnq_u32_f32(x));
+                vreinterpret_u32_u8(vqmovn_u16(vcombine_u16(halves, halves)))
+            };
+            *out = vget_lane_u32::<0>(bytes).to_ne_bytes();
         }
     }
 
-    tile!(2 vectors, [1 2 3 4 5 6 7 8] rows);
+    #[inline(always)]
+    fn transpose_four(self, rows: [&[u32]; 4], out: &mut [u32], out_stride: usize) {
+        let [a, b, c, d] = rows.map(
+            #[inline(always)]
+            |row| self.load_words(row),
+        );
+        // SAFETY: see `splat`.
+        let columns = unsafe {
+            let (even, odd) = (vtrn1q_u32(a, b), vtrn2q_u32(a, b));
+            let (even_2, odd_2) = (vtrn1q_u32(c, d), vtrn2q_u32(c, d));
+            let [even, odd, even_2, odd_2] = [even, odd, even_2, odd_2].map(|x| vreinterpretq_u64_u32(x));
+            let pairs = [
+                vtrn1q_u64(even, even_2),
+                vtrn1q_u64(odd, odd_2),
+                vtrn2q_u64(even, even_2),
+                vtrn2q_u64(odd, odd_2),
+            ];
+            pairs.map(|x| vreinterpretq_u32_u64(x))
+        };
+        for (idx, column) in columns.into_iter().enumerate() {
+            self.store_words(column, &mut out[idx * out_stride..]);
+        }
+    }
+
+    #[inline(always)]
+    fn tile<P: Product>(self, operands: Operands<'_>, out: &mut [u32], accumulate: bool) {
+        macro_rules! tiles_of {
+            ($($rows:literal)*) => {
+                match (operands.rows, P::PER_WORD) {
+                    (8, 1) => whole_tile::<_, Fmla>(self, operands, out, accumulate),
+                    (8, 4) if DOTPROD => whole_tile::<_, Sdot>(self, operands, out, accumulate),
+                    $(($rows, _) => tile_of::<Self, P, $rows, 2>(self, operands, out, accumulate),)*
+                    (rows, _) => panic!("a tile cannot have {rows} rows"),
+                }
+            };
+        }
+        tiles_of!(1 2 3 4 5 6 7 8);
+    }
+}
+
+/// Products of all lanes with one lane: to fill a vector with each word of the left factor instead takes half as many
+/// instructions again of the units that multiply.
+trait ByLane {
+    /// `sum + a[LANE] * b`
+    fn add<const LANE: i32>(a: uint32x4_t, b: uint32x4_t, sum: uint32x4_t) -> uint32x4_t;
+}
+
+/// Products of f32.
+struct Fmla;
+/// Products of four signed bytes in each lane. Only for those who have a `Neon<true>`.
+struct Sdot;
+
+impl ByLane for Fmla {
+    #[inline(always)]
+    fn add<const LANE: i32>(a: uint32x4_t, b: uint32x4_t, sum: uint32x4_t) -> uint32x4_t {
+        // SAFETY: whoever has a `Neon` has the instruction.
+        unsafe {
+            let [a, b, sum] = [a, b, sum].map(|x| vreinterpretq_f32_u32(x));
+            vreinterpretq_u32_f32(vfmaq_laneq_f32::<LANE>(sum, b, a))
+        }
+    }
+}
+
+impl ByLane for Sdot {
+    #[inline(always)]
+    fn add<const LANE: i32>(a: uint32x4_t, b: uint32x4_t, mut sum: uint32x4_t) -> uint32x4_t {
+        // SAFETY: see `sdot`.
+        unsafe {
+            asm!(
+                ".arch_extension dotprod",
+                "sdot {sum:v}.4s, {b:v}.16b, {a:v}.4b[{lane}]",
+                sum = inout(vreg) sum,
+                a = in(vreg) a,
+                b = in(vreg) b,
+                lane = const LANE,
+                options(pure, nomem, nostack, preserves_flags)
+            );
+        }
+        sum
+    }
+}
+
+/// `sum + x * y` for four signed bytes in each lane. Only for those who have a `Neon<true>`.
+#[inline(always)]
+fn sdot(x: uint32x4_t, y: uint32x4_t, mut sum: uint32x4_t) -> uint32x4_t {
+    // SAFETY: the CPU has the instruction, as just said; it reads and writes registers alone. Its intrinsic is not stable
+    // (rust-lang/rust#117224).
+    unsafe {
+        asm!(
+            ".arch_extension dotprod",
+            "sdot {sum:v}.4s, {x:v}.16b, {y:v}.16b",
+            sum = inout(vreg) sum,
+            x = in(vreg) x,
+            y = in(vreg) y,
+            options(pure, nomem, nostack, preserves_flags)
+        );
+    }
+    sum
+}
+
+/// The body of [`Simd::tile`] for a whole tile.
+#[inline(always)]
+fn whole_tile<S: Simd<Words = uint32x4_t>, P: ByLane>(
+    simd: S,
+    Operands { a, a_stride, b, .. }: Operands<'_>,
+    out: &mut [u32],
+    accumulate: bool,
+) {
+    let mut sums = [[simd.splat_word(0); 2]; 8];
+    if accumulate {
+        for (row, sums) in sums.iter_mut().enumerate() {
+            *sums = pair(simd, &out[8 * row..]);
+        }
+    }
+    for (a, b) in a.chunks(a_stride).zip(b.chunks_exact(8)) {
+        let (a, b) = (pair(simd, a), pair(simd, b));
+        for (a, sums) in a.iter().zip(sums.chunks_exact_mut(4)) {
+            sums[0] = [P::add::<0>(*a, b[0], sums[0][0]), P::add::<0>(*a, b[1], sums[0][1])];
+            sums[1] = [P::add::<1>(*a, b[0], sums[1][0]), P::add::<1>(*a, b[1], sums[1][1])];
+            sums[2] = [P::add::<2>(*a, b[0], sums[2][0]), P::add::<2>(*a, b[1], sums[2][1])];
+            sums[3] = [P::add::<3>(*a, b[0], sums[3][0]), P::add::<3>(*a, b[1], sums[3][1])];
+        }
+    }
+    for (row, sums) in sums.iter().enumerate() {
+        simd.store_words(sums[0], &mut out[8 * row..]);
+        simd.store_words(sums[1], &mut out[8 * row + 4..]);
+    }
+}
+
+/// The first two vectors of `x`. Panics if there are fewer.
+#[inline(always)]
+fn pair<S: Simd>(simd: S, x: &[u32]) -> [S::Words; 2] {
+    let x: &[u32; 8] = x.first_chunk().expect("there are two vectors");
+    [simd.load_words(&x[..4]), simd.load_words(&x[4..])]
 }

@@ -61,7 +61,10 @@ fn check_tiles<S: Simd, P: Product>(simd: S) {
                     let (i, j) = (idx / columns, idx % columns);
                     let product = |k: usize| {
                         let a_idx = k / S::TILE_STEPS * a_stride + i * S::TILE_STEPS + k % S::TILE_STEPS;
-                        let (a, b) = (unpack::<P>(a[a_idx], false), unpack::<P>(b[k * columns + j], true));
+                        let (a, b) = (
+                            unpack::<P>(a[a_idx], S::LEAST_BYTE < 0.0),
+                            unpack::<P>(b[k * columns + j], true),
+                        );
                         a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>()
                     };
                     let expected = n_times * (0..n_k).map(product).sum::<f64>();
@@ -142,14 +145,16 @@ impl Kernel for CheckLanes {
             assert!((low - x).abs() <= x.abs() / 256.0 && (high - y).abs() <= y.abs() / 256.0);
         }
         let mut bytes = vec![0; S::LANES];
-        simd.store_bytes(simd.mul_add(vx, simd.splat(127.5), simd.splat(127.5)), &mut bytes);
+        let middle = 127.5 + S::LEAST_BYTE;
+        let number = |byte: u8| left_byte::<S>(byte) as f32;
+        simd.store_bytes(simd.mul_add(vx, simd.splat(127.5), simd.splat(middle)), &mut bytes);
         for (byte, x) in bytes.iter().zip(&x) {
-            assert!((f32::from(*byte) - (x * 127.5 + 127.5)).abs() <= 0.5001, "{x} became {byte}");
+            assert!((number(*byte) - (x * 127.5 + middle)).abs() <= 0.5001, "{x} became {byte}");
         }
-        simd.store_bytes(simd.splat(-0.6), &mut bytes);
-        assert_eq!(bytes[0], 0);
-        simd.store_bytes(simd.splat(255.6), &mut bytes);
-        assert_eq!(bytes[0], 255);
+        for (beyond, bound) in [(-0.6, 0.0), (255.6, 255.0)] {
+            simd.store_bytes(simd.splat(beyond + S::LEAST_BYTE), &mut bytes);
+            assert_eq!(number(bytes[0]), bound + S::LEAST_BYTE);
+        }
         assert!((simd.sum(vx) - x.iter().sum::<f32>()).abs() < 1e-5);
         assert_eq!(simd.max_lane(vx), x.iter().copied().fold(f32::MIN, f32::max));
     }

@@ -7,7 +7,7 @@ use super::rows::{PackedRows, RowScale, bytes_of_row};
 use super::{
     Epilogue, Finish, Input, Linear, MAX_COLUMNS, PACKED_ROWS, Precision, columns_per_task, multiply,
 };
-use crate::arch::{Kernel, Simd, run_on};
+use crate::arch::{Kernel, Simd, left_byte, run_on};
 use crate::line::Aligned;
 use crate::threads::{Threads, TileMut};
 use crate::vector::{dot, max};
@@ -234,7 +234,13 @@ impl Kernel for PackRow<'_> {
         let bytes = bytemuck::cast_slice_mut(row.words.at_least(n_words.next_multiple_of(S::LANES.max(2))));
         let RowScale { scale, offset } = bytes_of_row(simd, x, bytes);
         bytes[x.len()..].fill(0);
-        let sum: u32 = bytes.iter().map(|byte| u32::from(*byte)).sum();
+        let sum: i32 = bytes
+            .iter()
+            .map(
+                #[inline(always)]
+                |byte| left_byte::<S>(*byte),
+            )
+            .sum();
         (row.scale, row.zero) = (scale, (-offset / scale).round_ties_even());
         row.sum = sum as f32 - row.zero * x.len() as f32;
     }

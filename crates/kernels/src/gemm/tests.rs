@@ -96,22 +96,23 @@ fn bytes_are_exact_where_the_numbers_are_whole_steps() {
 fn bytes_of_a_row_span_its_range_wherever_that_ends() {
     struct BytesOfRow<'a>(&'a [f32], &'a mut [u8]);
     impl Kernel for BytesOfRow<'_> {
-        type Output = RowScale;
+        type Output = (RowScale, f32);
         #[inline(always)]
-        fn run<S: Simd>(self, simd: S) -> RowScale {
-            bytes_of_row(simd, self.0, self.1)
+        fn run<S: Simd>(self, simd: S) -> (RowScale, f32) {
+            (bytes_of_row(simd, self.0, self.1), S::LEAST_BYTE)
         }
     }
     const LEN: usize = 191;
     for set in InstructionSet::available() {
         for at in 0..LEN {
-            for (sign, byte, offset) in [(1.0, 255, 0.0), (-1.0, 0, -3.0)] {
+            for (sign, place, least) in [(1.0, 255.0, 0.0), (-1.0, 0.0, -3.0)] {
                 let (mut x, mut bytes) = ([0.5 * sign; LEN], [0; LEN + 1]);
                 x[at] = 3.0 * sign;
-                let row = run_on(set, BytesOfRow(&x, &mut bytes));
+                let (row, least_byte) = run_on(set, BytesOfRow(&x, &mut bytes));
                 assert!((row.scale - 3.0 / 255.0).abs() < 1e-7, "{set}: {} at {at}", row.scale);
+                let offset = least - least_byte * row.scale;
                 assert!((row.offset - offset).abs() < 1e-5, "{set}: {} at {at}", row.offset);
-                assert_eq!(bytes[at], byte, "{set}: at {at}");
+                assert_eq!(bytes[at], (place + least_byte) as i32 as u8, "{set}: at {at}");
             }
         }
     }
@@ -209,4 +210,20 @@ fn all_threads_have_rows_of_a_window() {
             }
         }
     }
+}
+
+#[test]
+fn what_is_not_in_bytes_is_in_bf16_only_where_that_is_faster() {
+    let is_fast = InstructionSet::detect().prefers_bf16();
+    let floating = if is_fast { Precision::Bf16 } else { Precision::F32 };
+    assert_eq!(Precision::F32.floating(), Precision::F32);
+    for precision in [Precision::Bf16, Precision::Int8] {
+        assert_eq!(precision.floating(), floating);
+        assert!(Weights::layout(precision).starts_with(&format!("{precision}-{floating}-")));
+    }
+    use InstructionSet::*;
+    for set in [Scalar, Avx2, AvxVnni, Avx512, Avx512Vnni, Neon, NeonDotprod] {
+        assert!(!set.prefers_bf16(), "{set} takes pairs of bf16 apart");
+    }
+    assert!(Avx512Amx.prefers_bf16());
 }

@@ -35,9 +35,9 @@ impl fmt::Display for Precision {
 impl Precision {
     /// The fastest on this CPU of those that lose little: bytes where it multiplies them itself, else f32.
     pub fn fastest() -> Self {
-        use InstructionSet::{Avx512Amx, Avx512Bf16, Avx512Vnni, AvxVnni};
+        use InstructionSet::{Avx512Amx, Avx512Bf16, Avx512Vnni, AvxVnni, NeonDotprod};
         match InstructionSet::detect() {
-            AvxVnni | Avx512Vnni | Avx512Bf16 | Avx512Amx => Self::Int8,
+            AvxVnni | Avx512Vnni | Avx512Bf16 | Avx512Amx | NeonDotprod => Self::Int8,
             _ => Self::F32,
         }
     }
