@@ -29,7 +29,7 @@ pub trait Simd: Copy {
     /// A tile's products are added up over a multiple of so many words, which stand side by side in the left factor;
     /// what is packed ends in words of zero.
     const TILE_STEPS: usize = 1;
-    /// The least byte that [`Simd::dot_bytes`] takes on the left: 0, as those are without a sign, or -128.
+    /// The least byte that [`Simd::dot_bytes`] takes on the left: 0, or -128 where those have a sign.
     const LEAST_BYTE: f32 = 0.0;
     /// A vector of [`Simd::LANES`] numbers.
     type F32: Copy;
@@ -338,7 +338,7 @@ impl InstructionSet {
         if self == Self::Avx512Amx && per_word == 1 { Self::Avx512Bf16 } else { self }
     }
 
-    /// Whether products of bf16 take less time than those of f32, and not more, as where each pair is first taken apart.
+    /// Whether products of bf16 take less time than those of f32. Where each pair must first be taken apart they take more.
     pub(crate) fn prefers_bf16(self) -> bool {
         match self {
             #[cfg(target_arch = "x86_64")]
@@ -376,10 +376,9 @@ impl InstructionSet {
             sets.extend(x86.iter().filter(|(_, is_available)| *is_available).map(|(set, _)| *set));
         }
         #[cfg(target_arch = "aarch64")]
-        sets.push(Self::Neon);
-        #[cfg(target_arch = "aarch64")]
-        if neon::is_dotprod_available() {
-            sets.push(Self::NeonDotprod);
+        {
+            sets.push(Self::Neon);
+            sets.extend(neon::is_dotprod_available().then_some(Self::NeonDotprod));
         }
         sets
     }

@@ -1,9 +1,9 @@
 //! Packed weights, kept in a file beside the model: packing takes longer than reading what was packed.
 //!
-//! A file holds the weights of one precision, as the CPUs with one register tile have them: eight bytes of
-//! [`MAGIC`], the length of a JSON header, the header, and the words of each layer on a cache line of their own. The
-//! header says of which files of which state they are made; each layer has a checksum, which is looked at before it
-//! is used. A file that does not fit in any way is as good as none and is replaced when the model is loaded, by
+//! A file holds the weights of one precision, as the CPUs with one register tile and one [`Precision::floating`] have
+//! them: eight bytes of [`MAGIC`], the length of a JSON header, the header, and the words of each layer on a cache line of
+//! their own. The header says of which files of which state they are made; each layer has a checksum, which is looked at
+//! before it is used. A file that does not fit in any way is as good as none and is replaced when the model is loaded, by
 //! renaming a complete one: programs that start at once may both write it, and neither ever reads a half.
 //!
 //! Layers are read into memory and not mapped: the system gives memory in large pages, files in small ones, and a

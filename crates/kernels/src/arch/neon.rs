@@ -170,8 +170,8 @@ impl<const DOTPROD: bool> Simd for Neon<DOTPROD> {
 
     #[inline(always)]
     fn dot_bytes(self, x: uint32x4_t, y: uint32x4_t, sum: uint32x4_t) -> uint32x4_t {
-        if DOTPROD {
-            return sdot(x, y, sum);
+        if let Some(simd) = self.with_dotprod() {
+            return simd.sdot(x, y, sum);
         }
         // SAFETY: see `splat`.
         unsafe {
@@ -215,18 +215,8 @@ impl<const DOTPROD: bool> Simd for Neon<DOTPROD> {
     #[inline(always)]
     fn load_f16(self, x: &[u16]) -> float32x4_t {
         let x: &[u16; 4] = x.first_chunk().expect("a vector has 4 numbers");
-        let out;
-        // SAFETY: see `splat`; 8 bytes are read from a reference to 8 bytes. The intrinsic is not stable
-        // (rust-lang/rust#116909).
-        unsafe {
-            asm!(
-                "fcvtl {out:v}.4s, {x:v}.4h",
-                out = lateout(vreg) out,
-                x = in(vreg) vld1_u16(x.as_ptr()),
-                options(pure, nomem, nostack, preserves_flags)
-            );
-        }
-        out
+        // SAFETY: see `splat`; 8 bytes are read from a reference to 8 bytes.
+        unsafe { vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(x.as_ptr()))) }
     }
 
     #[inline(always)]
@@ -293,36 +283,73 @@ impl<const DOTPROD: bool> Simd for Neon<DOTPROD> {
 
     #[inline(always)]
     fn tile<P: Product>(self, operands: Operands<'_>, out: &mut [u32], accumulate: bool) {
-        macro_rules! tiles_of {
-            ($($rows:literal)*) => {
-                match (operands.rows, P::PER_WORD) {
-                    (8, 1) => whole_tile::<_, Fmla>(self, operands, out, accumulate),
-                    (8, 4) if DOTPROD => whole_tile::<_, Sdot>(self, operands, out, accumulate),
-                    $(($rows, _) => tile_of::<Self, P, $rows, 2>(self, operands, out, accumulate),)*
-                    (rows, _) => panic!("a tile cannot have {rows} rows"),
-                }
-            };
+        if operands.rows == Self::TILE_ROWS {
+            match (P::PER_WORD, self.with_dotprod()) {
+                (1, _) => return whole_tile(self, self, operands, out, accumulate),
+                (4, Some(dotprod)) => return whole_tile(self, Sdot(dotprod), operands, out, accumulate),
+                _ => {}
+            }
         }
-        tiles_of!(1 2 3 4 5 6 7 8);
+        self.tile_by_word::<P>(operands, out, accumulate);
+    }
+}
+
+impl<const DOTPROD: bool> Neon<DOTPROD> {
+    /// This CPU with its dot products of bytes, if that is what this proves.
+    #[inline(always)]
+    fn with_dotprod(self) -> Option<Neon<true>> {
+        DOTPROD.then_some(Neon(()))
+    }
+
+    /// A tile with vectors that are filled with each word of the left factor.
+    #[inline(always)]
+    fn tile_by_word<P: Product>(self, operands: Operands<'_>, out: &mut [u32], accumulate: bool) {
+        match operands.rows {
+            1 => tile_of::<Self, P, 1, 2>(self, operands, out, accumulate),
+            2 => tile_of::<Self, P, 2, 2>(self, operands, out, accumulate),
+            3 => tile_of::<Self, P, 3, 2>(self, operands, out, accumulate),
+            4 => tile_of::<Self, P, 4, 2>(self, operands, out, accumulate),
+            5 => tile_of::<Self, P, 5, 2>(self, operands, out, accumulate),
+            6 => tile_of::<Self, P, 6, 2>(self, operands, out, accumulate),
+            7 => tile_of::<Self, P, 7, 2>(self, operands, out, accumulate),
+            8 => tile_of::<Self, P, 8, 2>(self, operands, out, accumulate),
+            rows => panic!("a tile cannot have {rows} rows"),
+        }
+    }
+}
+
+impl Neon<true> {
+    /// `sum + x * y` for four signed bytes in each lane.
+    #[inline(always)]
+    fn sdot(self, x: uint32x4_t, y: uint32x4_t, mut sum: uint32x4_t) -> uint32x4_t {
+        // The intrinsic is not stable in Rust 1.95. The directive is for where this is not inlined.
+        // SAFETY: `self` proves that the CPU has the instruction; it reads and writes registers alone.
+        unsafe {
+            asm!(
+                ".arch_extension dotprod",
+                "sdot {sum:v}.4s, {x:v}.16b, {y:v}.16b",
+                sum = inout(vreg) sum,
+                x = in(vreg) x,
+                y = in(vreg) y,
+                options(pure, nomem, nostack, preserves_flags)
+            );
+        }
+        sum
     }
 }
 
 /// Products of all lanes with one lane: to fill a vector with each word of the left factor instead takes half as many
 /// instructions again of the units that multiply.
-trait ByLane {
+trait ByLane: Copy {
     /// `sum + a[LANE] * b`
-    fn add<const LANE: i32>(a: uint32x4_t, b: uint32x4_t, sum: uint32x4_t) -> uint32x4_t;
+    fn add<const LANE: i32>(self, a: uint32x4_t, b: uint32x4_t, sum: uint32x4_t) -> uint32x4_t;
 }
 
 /// Products of f32.
-struct Fmla;
-/// Products of four signed bytes in each lane. Only for those who have a `Neon<true>`.
-struct Sdot;
-
-impl ByLane for Fmla {
+impl<const DOTPROD: bool> ByLane for Neon<DOTPROD> {
     #[inline(always)]
-    fn add<const LANE: i32>(a: uint32x4_t, b: uint32x4_t, sum: uint32x4_t) -> uint32x4_t {
-        // SAFETY: whoever has a `Neon` has the instruction.
+    fn add<const LANE: i32>(self, a: uint32x4_t, b: uint32x4_t, sum: uint32x4_t) -> uint32x4_t {
+        // SAFETY: see `splat`.
         unsafe {
             let [a, b, sum] = [a, b, sum].map(|x| vreinterpretq_f32_u32(x));
             vreinterpretq_u32_f32(vfmaq_laneq_f32::<LANE>(sum, b, a))
@@ -330,10 +357,14 @@ impl ByLane for Fmla {
     }
 }
 
+/// Products of four signed bytes in each lane.
+#[derive(Clone, Copy)]
+struct Sdot(Neon<true>);
+
 impl ByLane for Sdot {
     #[inline(always)]
-    fn add<const LANE: i32>(a: uint32x4_t, b: uint32x4_t, mut sum: uint32x4_t) -> uint32x4_t {
-        // SAFETY: see `sdot`.
+    fn add<const LANE: i32>(self, a: uint32x4_t, b: uint32x4_t, mut sum: uint32x4_t) -> uint32x4_t {
+        // SAFETY: see `Neon::sdot`.
         unsafe {
             asm!(
                 ".arch_extension dotprod",
@@ -349,28 +380,11 @@ impl ByLane for Sdot {
     }
 }
 
-/// `sum + x * y` for four signed bytes in each lane. Only for those who have a `Neon<true>`.
+/// The body of [`Simd::tile`] for a whole tile, multiplied by lane.
 #[inline(always)]
-fn sdot(x: uint32x4_t, y: uint32x4_t, mut sum: uint32x4_t) -> uint32x4_t {
-    // SAFETY: the CPU has the instruction, as just said; it reads and writes registers alone. Its intrinsic is not stable
-    // (rust-lang/rust#117224).
-    unsafe {
-        asm!(
-            ".arch_extension dotprod",
-            "sdot {sum:v}.4s, {x:v}.16b, {y:v}.16b",
-            sum = inout(vreg) sum,
-            x = in(vreg) x,
-            y = in(vreg) y,
-            options(pure, nomem, nostack, preserves_flags)
-        );
-    }
-    sum
-}
-
-/// The body of [`Simd::tile`] for a whole tile.
-#[inline(always)]
-fn whole_tile<S: Simd<Words = uint32x4_t>, P: ByLane>(
+fn whole_tile<S: Simd<Words = uint32x4_t>>(
     simd: S,
+    by_lane: impl ByLane,
     Operands { a, a_stride, b, .. }: Operands<'_>,
     out: &mut [u32],
     accumulate: bool,
@@ -383,17 +397,28 @@ fn whole_tile<S: Simd<Words = uint32x4_t>, P: ByLane>(
     }
     for (a, b) in a.chunks(a_stride).zip(b.chunks_exact(8)) {
         let (a, b) = (pair(simd, a), pair(simd, b));
-        for (a, sums) in a.iter().zip(sums.chunks_exact_mut(4)) {
-            sums[0] = [P::add::<0>(*a, b[0], sums[0][0]), P::add::<0>(*a, b[1], sums[0][1])];
-            sums[1] = [P::add::<1>(*a, b[0], sums[1][0]), P::add::<1>(*a, b[1], sums[1][1])];
-            sums[2] = [P::add::<2>(*a, b[0], sums[2][0]), P::add::<2>(*a, b[1], sums[2][1])];
-            sums[3] = [P::add::<3>(*a, b[0], sums[3][0]), P::add::<3>(*a, b[1], sums[3][1])];
+        for (a, sums) in a.into_iter().zip(sums.chunks_exact_mut(4)) {
+            add_row::<0>(by_lane, a, b, &mut sums[0]);
+            add_row::<1>(by_lane, a, b, &mut sums[1]);
+            add_row::<2>(by_lane, a, b, &mut sums[2]);
+            add_row::<3>(by_lane, a, b, &mut sums[3]);
         }
     }
     for (row, sums) in sums.iter().enumerate() {
         simd.store_words(sums[0], &mut out[8 * row..]);
         simd.store_words(sums[1], &mut out[8 * row + 4..]);
     }
+}
+
+/// Adds the products of one lane with a row of the right factor.
+#[inline(always)]
+fn add_row<const LANE: i32>(
+    by_lane: impl ByLane,
+    a: uint32x4_t,
+    b: [uint32x4_t; 2],
+    sums: &mut [uint32x4_t; 2],
+) {
+    *sums = [by_lane.add::<LANE>(a, b[0], sums[0]), by_lane.add::<LANE>(a, b[1], sums[1])];
 }
 
 /// The first two vectors of `x`. Panics if there are fewer.

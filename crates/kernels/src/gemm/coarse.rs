@@ -234,13 +234,7 @@ impl Kernel for PackRow<'_> {
         let bytes = bytemuck::cast_slice_mut(row.words.at_least(n_words.next_multiple_of(S::LANES.max(2))));
         let RowScale { scale, offset } = bytes_of_row(simd, x, bytes);
         bytes[x.len()..].fill(0);
-        let sum: i32 = bytes
-            .iter()
-            .map(
-                #[inline(always)]
-                |byte| left_byte::<S>(*byte),
-            )
-            .sum();
+        let sum: i32 = bytes.iter().map(|byte| left_byte::<S>(*byte)).sum();
         (row.scale, row.zero) = (scale, (-offset / scale).round_ties_even());
         row.sum = sum as f32 - row.zero * x.len() as f32;
     }

@@ -126,8 +126,7 @@ pub(super) fn bytes_of_row<S: Simd>(simd: S, x: &[f32], bytes: &mut [u8]) -> Row
     );
     let least = -simd.max_lane(simd.sub(zero, least));
     let scale = ((simd.max_lane(greatest) - least) / 255.0).max(f32::MIN_POSITIVE);
-    let zero_byte = (-least / scale).round_ties_even();
-    let zero_byte = zero_byte + S::LEAST_BYTE;
+    let zero_byte = (-least / scale).round_ties_even() + S::LEAST_BYTE;
     let (inverse, start) = (simd.splat(1.0 / scale), simd.splat(zero_byte));
     for_each_vector(
         simd,

@@ -214,16 +214,15 @@ fn all_threads_have_rows_of_a_window() {
 
 #[test]
 fn what_is_not_in_bytes_is_in_bf16_only_where_that_is_faster() {
-    let is_fast = InstructionSet::detect().prefers_bf16();
-    let floating = if is_fast { Precision::Bf16 } else { Precision::F32 };
-    assert_eq!(Precision::F32.floating(), Precision::F32);
-    for precision in [Precision::Bf16, Precision::Int8] {
-        assert_eq!(precision.floating(), floating);
-        assert!(Weights::layout(precision).starts_with(&format!("{precision}-{floating}-")));
-    }
     use InstructionSet::*;
     for set in [Scalar, Avx2, AvxVnni, Avx512, Avx512Vnni, Neon, NeonDotprod] {
         assert!(!set.prefers_bf16(), "{set} takes pairs of bf16 apart");
     }
     assert!(Avx512Amx.prefers_bf16());
+    let floating = if InstructionSet::detect().prefers_bf16() { Precision::Bf16 } else { Precision::F32 };
+    for precision in [Precision::Bf16, Precision::Int8] {
+        assert_eq!(precision.floating(), floating);
+        assert!(Weights::layout(precision).starts_with(&format!("{precision}-{floating}-")));
+    }
+    assert_eq!(Precision::F32.floating(), Precision::F32);
 }

@@ -42,8 +42,8 @@ impl Precision {
         }
     }
 
-    /// The numbers for what a network of this precision computes in more than bytes: bf16 where this CPU multiplies those
-    /// faster than f32, else f32.
+    /// The numbers of what is never in bytes, a network's convolutions and its encoder's attention: bf16 where this CPU
+    /// multiplies those faster than f32, else f32, and f32 for a network in f32.
     pub fn floating(self) -> Self {
         match self {
             Self::Bf16 | Self::Int8 if InstructionSet::detect().prefers_bf16() => Self::Bf16,

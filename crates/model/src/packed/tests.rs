@@ -105,7 +105,7 @@ fn layers() -> BTreeMap<String, (Words, usize)> {
 }
 
 fn origin() -> Origin {
-    Origin { version: VERSION, layout: "int8-32x16".to_owned(), files: Vec::new() }
+    Origin { version: VERSION, layout: "int8-bf16-32x16".to_owned(), files: Vec::new() }
 }
 
 proptest! {
