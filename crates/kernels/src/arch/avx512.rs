@@ -31,7 +31,7 @@ pub(super) fn is_bf16_available() -> bool {
 }
 
 /// Whether `vdpbf16ps` takes less time than the two `vfmadd231ps` that it replaces: taken for granted but with Intel, whose
-/// Xeons that have AMX take twice as long for it (217 against 400 GFLOP/s, see `benches/record`). Virtual machines hide AMX.
+/// Xeons that have AMX take twice as long for it (220 against 400 GFLOP/s, see `benches/record`). Virtual machines hide AMX.
 pub(super) fn is_bf16_fast() -> bool {
     let leaf = std::arch::x86_64::__cpuid(0);
     !is_intel([leaf.ebx, leaf.edx, leaf.ecx])

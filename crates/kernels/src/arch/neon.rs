@@ -1,10 +1,13 @@
 //! 64-bit Arm: vectors of 4, 32 registers.
 #![allow(unsafe_code, reason = "instruction-set module")]
 
+mod tile;
+
 use std::arch::aarch64::*;
-use std::arch::{asm, is_aarch64_feature_detected};
+use std::arch::is_aarch64_feature_detected;
 
 use super::{Kernel, Operands, Product, Simd, tile_of};
+use tile::{Sdot, whole_tile};
 
 /// Proof that the CPU has NEON, and dot products of bytes where the parameter says so: only the `run` functions make one.
 #[derive(Clone, Copy, Debug)]
@@ -171,7 +174,7 @@ impl<const DOTPROD: bool> Simd for Neon<DOTPROD> {
     #[inline(always)]
     fn dot_bytes(self, x: uint32x4_t, y: uint32x4_t, sum: uint32x4_t) -> uint32x4_t {
         if let Some(simd) = self.with_dotprod() {
-            return simd.sdot(x, y, sum);
+            return Sdot(simd).dot(x, y, sum);
         }
         // SAFETY: see `splat`.
         unsafe {
@@ -316,114 +319,4 @@ impl<const DOTPROD: bool> Neon<DOTPROD> {
             rows => panic!("a tile cannot have {rows} rows"),
         }
     }
-}
-
-impl Neon<true> {
-    /// `sum + x * y` for four signed bytes in each lane.
-    #[inline(always)]
-    fn sdot(self, x: uint32x4_t, y: uint32x4_t, mut sum: uint32x4_t) -> uint32x4_t {
-        // The intrinsic is not stable in Rust 1.95. The directive is for where this is not inlined.
-        // SAFETY: `self` proves that the CPU has the instruction; it reads and writes registers alone.
-        unsafe {
-            asm!(
-                ".arch_extension dotprod",
-                "sdot {sum:v}.4s, {x:v}.16b, {y:v}.16b",
-                sum = inout(vreg) sum,
-                x = in(vreg) x,
-                y = in(vreg) y,
-                options(pure, nomem, nostack, preserves_flags)
-            );
-        }
-        sum
-    }
-}
-
-/// Products of all lanes with one lane: to fill a vector with each word of the left factor instead takes half as many
-/// instructions again of the units that multiply.
-trait ByLane: Copy {
-    /// `sum + a[LANE] * b`
-    fn add<const LANE: i32>(self, a: uint32x4_t, b: uint32x4_t, sum: uint32x4_t) -> uint32x4_t;
-}
-
-/// Products of f32.
-impl<const DOTPROD: bool> ByLane for Neon<DOTPROD> {
-    #[inline(always)]
-    fn add<const LANE: i32>(self, a: uint32x4_t, b: uint32x4_t, sum: uint32x4_t) -> uint32x4_t {
-        // SAFETY: see `splat`.
-        unsafe {
-            let [a, b, sum] = [a, b, sum].map(|x| vreinterpretq_f32_u32(x));
-            vreinterpretq_u32_f32(vfmaq_laneq_f32::<LANE>(sum, b, a))
-        }
-    }
-}
-
-/// Products of four signed bytes in each lane.
-#[derive(Clone, Copy)]
-struct Sdot(Neon<true>);
-
-impl ByLane for Sdot {
-    #[inline(always)]
-    fn add<const LANE: i32>(self, a: uint32x4_t, b: uint32x4_t, mut sum: uint32x4_t) -> uint32x4_t {
-        // SAFETY: see `Neon::sdot`.
-        unsafe {
-            asm!(
-                ".arch_extension dotprod",
-                "sdot {sum:v}.4s, {b:v}.16b, {a:v}.4b[{lane}]",
-                sum = inout(vreg) sum,
-                a = in(vreg) a,
-                b = in(vreg) b,
-                lane = const LANE,
-                options(pure, nomem, nostack, preserves_flags)
-            );
-        }
-        sum
-    }
-}
-
-/// The body of [`Simd::tile`] for a whole tile, multiplied by lane.
-#[inline(always)]
-fn whole_tile<S: Simd<Words = uint32x4_t>>(
-    simd: S,
-    by_lane: impl ByLane,
-    Operands { a, a_stride, b, .. }: Operands<'_>,
-    out: &mut [u32],
-    accumulate: bool,
-) {
-    let mut sums = [[simd.splat_word(0); 2]; 8];
-    if accumulate {
-        for (row, sums) in sums.iter_mut().enumerate() {
-            *sums = pair(simd, &out[8 * row..]);
-        }
-    }
-    for (a, b) in a.chunks(a_stride).zip(b.chunks_exact(8)) {
-        let (a, b) = (pair(simd, a), pair(simd, b));
-        for (a, sums) in a.into_iter().zip(sums.chunks_exact_mut(4)) {
-            add_row::<0>(by_lane, a, b, &mut sums[0]);
-            add_row::<1>(by_lane, a, b, &mut sums[1]);
-            add_row::<2>(by_lane, a, b, &mut sums[2]);
-            add_row::<3>(by_lane, a, b, &mut sums[3]);
-        }
-    }
-    for (row, sums) in sums.iter().enumerate() {
-        simd.store_words(sums[0], &mut out[8 * row..]);
-        simd.store_words(sums[1], &mut out[8 * row + 4..]);
-    }
-}
-
-/// Adds the products of one lane with a row of the right factor.
-#[inline(always)]
-fn add_row<const LANE: i32>(
-    by_lane: impl ByLane,
-    a: uint32x4_t,
-    b: [uint32x4_t; 2],
-    sums: &mut [uint32x4_t; 2],
-) {
-    *sums = [by_lane.add::<LANE>(a, b[0], sums[0]), by_lane.add::<LANE>(a, b[1], sums[1])];
-}
-
-/// The first two vectors of `x`. Panics if there are fewer.
-#[inline(always)]
-fn pair<S: Simd>(simd: S, x: &[u32]) -> [S::Words; 2] {
-    let x: &[u32; 8] = x.first_chunk().expect("there are two vectors");
-    [simd.load_words(&x[..4]), simd.load_words(&x[4..])]
 }
